@@ -1,0 +1,74 @@
+"""The command line: one verb a file. Exit codes: 0 done, 1 a cell failed, 2 bad input, 3 not had."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import sys
+import warnings
+from importlib import import_module
+
+import typer
+
+from benchmark.core.errors import BenchmarkError
+
+VERBS = ("run", "plan", "list", "show", "leaderboard", "score", "check", "prepare", "track")
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+app = typer.Typer(
+    name="benchmark",
+    help="A benchmark of text dataset distillation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point. Every foreseen error is one message on stderr and its documented exit code."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        for verb in VERBS:
+            import_module(f"benchmark.cli.{verb}_verb").add_to(app)
+        app()
+    except BenchmarkError as error:
+        fail(str(error), error.exit_code)
+    except sqlite3.OperationalError as error:
+        fail(f"the store's database cannot be used: {error}. {_advice(str(error))}", 1)
+    except sqlite3.DatabaseError as error:
+        fail(
+            f"the store's database is damaged: {error}. Move rows.sqlite away and run the same "
+            "command again: sets and features are kept, the trainings are repeated",
+            2,
+        )
+    except OSError as error:
+        if error.errno is None:
+            raise
+        fail(f"{error.filename or 'the store'}: {error.strerror}. {_os_advice(error)}", 1)
+    except KeyboardInterrupt:
+        fail("stopped; what is finished is kept, the same command does the rest", 130)
+
+
+def fail(message: str, code: int) -> None:
+    """Print one message and leave."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _advice(message: str) -> str:
+    if "full" in message:
+        return "The disk is full: make room, then run the same command again"
+    if "readonly" in message or "unable to open" in message:
+        return "Is the directory writable? Give another one with --store"
+    if "locked" in message:
+        return "Another program holds it: wait, then run the same command again"
+    return "Run the same command again; what is finished is kept"
+
+
+def _os_advice(error: OSError) -> str:
+    if error.errno in NO_SPACE:
+        return "Make room, then run the same command again: what is finished is kept"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "Give a writable directory with --store"
+    return "Run the same command again; what is finished is kept"

@@ -1,0 +1,57 @@
+"""Flags that verbs share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.core.errors import InputError
+from benchmark.core.library import LibraryConfig
+
+Store = Annotated[Path, typer.Option("--store", help="Directory of results.")]
+Assets = Annotated[
+    Path | None,
+    typer.Option("--assets", envvar="BENCHMARK_ASSETS", help="Directory of datasets and models."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Tasks = Annotated[
+    list[Path] | None, typer.Option("--tasks", help="TOML file of further tasks and suites.")
+]
+Suite = Annotated[str, typer.Option("--suite", help="Name of the suite.")]
+DEFAULT_STORE = Path("benchmark-results")
+
+
+def library_config(
+    store: Path, assets: Path | None, offline: bool, tasks: list[Path] | None
+) -> LibraryConfig:
+    """Gather the flags that every verb has. `ASSETS/tasks.toml` is read only if it is named."""
+    return LibraryConfig(store, assets, offline, tuple(tasks or ()))
+
+
+def split(text: str | None, flag: str) -> tuple[str, ...] | None:
+    """Read a comma-separated list of names; None stays None.
+
+    Raises `InputError` for an empty or repeated name.
+    """
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise InputError(f"{flag} {text!r}: write names with a comma between them")
+    if len(set(names)) < len(names):
+        raise InputError(f"{flag} {text!r}: a name stands there twice")
+    return names
+
+
+def numbers(text: str | None, flag: str, kind: type) -> tuple | None:
+    """Read a comma-separated list of numbers; None stays None."""
+    names = split(text, flag)
+    if names is None:
+        return None
+    try:
+        return tuple(kind(name) for name in names)
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"{flag} {text!r}: {what} with a comma between them are needed") from None

@@ -1,0 +1,203 @@
+"""`list`: what can be named on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cli import flags
+from benchmark.core.errors import UnavailableError
+from benchmark.core.learner import LEARNERS
+from benchmark.core.library import Library
+from benchmark.core.method import METHODS
+from benchmark.core.parameters import parameters_of
+from benchmark.store import Store
+
+Lines = list[dict[str, Any]]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    METHODS = "methods"
+    LEARNERS = "learners"
+    TASKS = "tasks"
+    SUITES = "suites"
+    PROTOCOLS = "protocols"
+    SETS = "sets"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("list", help=__doc__)(list_)
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store: flags.Store = flags.DEFAULT_STORE,
+    assets: flags.Assets = None,
+    offline: flags.Offline = False,
+    tasks: flags.Tasks = None,
+) -> None:
+    """List methods, learners, tasks, suites, protocols or the store's sets."""
+    library = Library(flags.library_config(store, assets, offline, tasks))
+    lines = LISTS[kind](library)
+    if as_json:
+        print(json.dumps(lines, indent=1, ensure_ascii=False))
+        return
+    if not lines:
+        print(f"no {kind.value} yet")
+        return
+    table = Table(*lines[0], box=None, header_style="bold", pad_edge=False)
+    for line in lines:
+        table.add_row(*(_show(value) for value in line.values()))
+    Console().print(table, markup=False)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{key}={item}" for key, item in value.items())
+    return "" if value is None else str(value)
+
+
+def _summary(cls: type) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else ""
+
+
+def _methods(_: Library) -> Lines:
+    lines = []
+    for name in METHODS.names():
+        cls = METHODS.cls(name)
+        method = METHODS.build(name)
+        lines.append(
+            {
+                "name": name,
+                "level": method.level,
+                "deterministic": method.deterministic,
+                "budget": method.budget,
+                "external_lm": method.uses_external_lm,
+                "parameters": parameters_of(method),
+                "what": _summary(cls),
+            }
+        )
+    return lines
+
+
+def _learners(library: Library) -> Lines:
+    lines = []
+    for name in LEARNERS.names():
+        if name in {spec.kind for spec in library.catalogue.learners.values()}:
+            continue  # a kind of learner that has no model of its own
+        learner = LEARNERS.build(name)
+        try:
+            for model in (
+                *learner.models,
+                *(library.catalogue.encoder(encoder).model for encoder in learner.encoders),
+            ):
+                spec = library.catalogue.model(model)
+                library.assets.model(spec) if _is_local(library, spec) else _absent(spec.hub)
+            there = "yes"
+        except UnavailableError as error:
+            there = str(error)
+        lines.append(
+            {
+                "name": name,
+                "available": there,
+                "deterministic": learner.deterministic,
+                "what": _summary(LEARNERS.cls(name)),
+            }
+        )
+    return lines
+
+
+def _is_local(library: Library, spec: Any) -> bool:
+    from benchmark.core.assets import packaged_path
+
+    folder = library.config.assets
+    return (folder is not None and (folder / "models" / spec.hub / "config.json").is_file()) or (
+        spec.package is not None and packaged_path(spec.package) is not None
+    )
+
+
+def _absent(hub: str) -> None:
+    raise UnavailableError(f"from the hub: {hub}")
+
+
+def _tasks(library: Library) -> Lines:
+    return [
+        {
+            "name": task.name,
+            "classes": task.n_classes,
+            "pair": task.is_pair,
+            "metric": task.metric,
+            "dataset": f"{task.dataset} / {task.config}",
+            "revision": task.revision,
+            "note": task.note,
+        }
+        for task in library.catalogue.tasks.values()
+    ]
+
+
+def _suites(library: Library) -> Lines:
+    return [
+        {
+            "name": suite.name,
+            "tasks": list(suite.tasks),
+            "methods": list(suite.methods),
+            "learners": list(suite.learners),
+            "protocol": suite.protocol,
+        }
+        for suite in library.catalogue.suites.values()
+    ]
+
+
+def _protocols(library: Library) -> Lines:
+    return [
+        {
+            "name": protocol.name,
+            "sets": protocol.sets,
+            "seeds": protocol.seeds,
+            "dpc": list(protocol.dpc),
+            "note": protocol.note,
+        }
+        for protocol in library.catalogue.protocols.values()
+    ]
+
+
+def _sets(library: Library) -> Lines:
+    store = Store(library.config.store, create=False)
+    lines = []
+    for record in store.sets().values():
+        made = record.ingredients
+        lines.append(
+            {
+                "key": record.set_key,
+                "method": made.get("method"),
+                "set_index": made.get("set_index"),
+                "rows": record.facts.get("rows"),
+                "words": record.facts.get("words"),
+                "status": record.status.value,
+                "reason": record.reason,
+            }
+        )
+    store.close()
+    return sorted(lines, key=lambda line: (str(line["method"]), str(line["key"])))
+
+
+LISTS: dict[Kind, Callable[[Library], Lines]] = {
+    Kind.METHODS: _methods,
+    Kind.LEARNERS: _learners,
+    Kind.TASKS: _tasks,
+    Kind.SUITES: _suites,
+    Kind.PROTOCOLS: _protocols,
+    Kind.SETS: _sets,
+}

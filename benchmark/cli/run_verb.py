@@ -1,0 +1,112 @@
+"""`run`: carry out a suite's protocol and print its leaderboard."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.cli import flags
+from benchmark.cli.options import gather
+from benchmark.cli.progress import ProgressReporter
+from benchmark.cli.report import print_leaderboard, print_summary, write_reports
+from benchmark.core.errors import InputError
+from benchmark.core.library import Library
+from benchmark.executors import EXECUTORS, Limits, choose_local
+from benchmark.plan import make_plan
+from benchmark.runner import Runner
+from benchmark.store import Store
+from benchmark.tracking import BackgroundMirror
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("run", help=__doc__)(run)
+
+
+def run(
+    suite: flags.Suite,
+    methods: Annotated[str | None, typer.Option(help="Methods, comma-separated.")] = None,
+    learners: Annotated[str | None, typer.Option(help="Learners, comma-separated.")] = None,
+    tasks_only: Annotated[str | None, typer.Option(help="Tasks of the suite to run.")] = None,
+    dpc: Annotated[str | None, typer.Option(help="Examples per class, as 5,10,20.")] = None,
+    ratio: Annotated[str | None, typer.Option(help="Shares of the rows, as 0.001,0.01.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="standard (20 x 5) or quick.")] = None,
+    sets: Annotated[int | None, typer.Option(help="Distilled sets per cell.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Training seeds per set.")] = None,
+    deterministic: Annotated[
+        str | None, typer.Option(help="Deterministic methods: resample (pools) or once.")
+    ] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Exit 0 though something could not be had.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed sets and runs again.")
+    ] = False,
+    executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    workers: Annotated[int, typer.Option(help="Worker processes.")] = 1,
+    ray_address: Annotated[str | None, typer.Option(help="Address of a Ray cluster.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one cell or set may take.")
+    ] = None,
+    memory: Annotated[float | None, typer.Option(help="GB that one worker may use.")] = None,
+    keep_logits: Annotated[bool, typer.Option("--keep-logits", help="Keep logits too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check only.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="method.param=value, repeatable.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of these flags.")] = None,
+    store: flags.Store = flags.DEFAULT_STORE,
+    assets: flags.Assets = None,
+    offline: flags.Offline = False,
+    tasks: flags.Tasks = None,
+) -> None:
+    """Run a suite and print its leaderboard."""
+    given: dict[str, Any] = dict(locals())
+    options = gather(given)
+    _check_executor(executor, workers, timeout, memory)
+    library_config = flags.library_config(store, assets, offline, tasks)
+    with ProgressReporter() as reporter:
+        library = Library(library_config, reporter.inner)
+        plan = make_plan(options, library)
+        opened = Store(store)
+        if dry_run:
+            from benchmark.cli.plan_verb import print_plan
+
+            print_plan(plan, opened)
+            opened.close()
+            return
+        runner_executor = choose_local(
+            library_config, library, workers, Limits(timeout, memory), reporter.inner
+        )
+        runner = Runner(opened, runner_executor, reporter, retry_failed)
+        try:
+            with opened.writing(lambda: reporter.note(f"another run holds {store}: waiting")):
+                with BackgroundMirror(store) as mirror:
+                    summary = runner.run(plan)
+                    reporter.stage("MLflow", 1)
+                paths = write_reports(opened, plan.suite.name)
+        finally:
+            runner_executor.close()
+    print_leaderboard(opened, plan.suite.name)
+    print_summary(summary, paths, mirror, allow_partial)
+    opened.close()
+    raise typer.Exit(summary.exit_code(allow_partial))
+
+
+def _check_executor(
+    executor: str, workers: int, timeout: float | None, memory: float | None
+) -> None:
+    if executor not in EXECUTORS:
+        raise InputError(f"unknown executor {executor!r}. Known: {', '.join(EXECUTORS)}")
+    if executor == "ray":
+        raise InputError(
+            "--executor ray is not in this version yet; use --executor local --workers N"
+        )
+    if not 1 <= workers <= 4 * (os.cpu_count() or 1):
+        raise InputError(f"--workers {workers}: 1 to {4 * (os.cpu_count() or 1)} make sense here")
+    for flag, value in (("--timeout", timeout), ("--memory", memory)):
+        if value is not None and not value > 0:
+            raise InputError(f"{flag} {value}: a number above 0 is needed")

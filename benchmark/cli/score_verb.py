@@ -1,0 +1,89 @@
+"""`score`: judge distilled sets that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cli import flags
+from benchmark.cli.progress import ProgressReporter
+from benchmark.cli.report import mlflow_sentence
+from benchmark.core.errors import InputError
+from benchmark.core.library import Library
+from benchmark.core.score_files import read_score_directory
+from benchmark.executors import Limits, choose_local
+from benchmark.frame import rows_frame
+from benchmark.runner import Runner
+from benchmark.store import Store
+from benchmark.submitted import SUITE, submitted_plan
+from benchmark.tracking import BackgroundMirror
+from leaderboards import build_leaderboard
+
+DEFAULT_LEARNERS = "tfidf-lr,tfidf-nb,tfidf-svm"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("score", help=__doc__)(score)
+
+
+def score(
+    path: Annotated[
+        Path, typer.Argument(help="Directory with one .jsonl, .json or .parquet a set.")
+    ],
+    task: Annotated[str, typer.Option(help="Task that the sets were made for.")],
+    name: Annotated[str, typer.Option(help="Name of the method that made them.")],
+    learners: Annotated[str, typer.Option(help="Learners, comma-separated.")] = DEFAULT_LEARNERS,
+    seeds: Annotated[int, typer.Option(min=1, help="Training seeds per set.")] = 5,
+    store: flags.Store = flags.DEFAULT_STORE,
+    assets: flags.Assets = None,
+    offline: flags.Offline = False,
+    tasks: flags.Tasks = None,
+) -> None:
+    """Train learners on each set and print the mean scores; the rows are marked as submitted."""
+    names = flags.split(learners, "--learners") or ()
+    if not name.strip() or len(name) > 100 or any(not c.isprintable() for c in name):
+        raise InputError(f"--name {name!r}: a printable name of up to 100 characters is needed")
+    config = flags.library_config(store, assets, offline, tasks)
+    with ProgressReporter() as reporter:
+        library = Library(config, reporter.inner)
+        sets = read_score_directory(path, library.catalogue.task(task))
+        plan, made = submitted_plan(library, task, name.strip(), sets, names, seeds)
+        opened = Store(store)
+        executor = choose_local(config, library, 1, Limits(), reporter.inner)
+        with opened.writing(lambda: reporter.note(f"another run holds {store}: waiting")):
+            for record, distilled in made:
+                distilled.save(opened.set_folder(record.set_key))
+                opened.put_set(record)
+            with BackgroundMirror(store):
+                summary = Runner(opened, executor, reporter).run(plan)
+    board = build_leaderboard(rows_frame(opened, SUITE), SUITE)
+    wanted = {cell.id for cell in plan.cells}
+    table = Table("learner", "metric", "mean", "std", "95% interval", "sets", "runs", "status")
+    for cell in board.cells:
+        if any(
+            (cell.task, cell.method, cell.params, cell.dpc, cell.learner)
+            == (i.task, i.method, i.params, i.dpc, i.learner)
+            for i in wanted
+        ):
+            table.add_row(
+                cell.learner,
+                cell.metric,
+                f"{cell.mean:.4f}",
+                f"{cell.std:.4f}",
+                f"{cell.ci_low:.4f} to {cell.ci_high:.4f}",
+                str(cell.n_sets),
+                str(cell.n_runs),
+                cell.status,
+            )
+    Console().print(f"{name} on {task}: {len(sets)} sets", markup=False, highlight=False)
+    Console().print(table)
+    for cell_id, why in {**summary.failed, **summary.unavailable}.items():
+        print(f"{cell_id.learner}: {why}")
+    print(mlflow_sentence(store))
+    opened.close()
+    raise typer.Exit(summary.exit_code(allow_partial=False))

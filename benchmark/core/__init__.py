@@ -1,0 +1,1 @@
+"""The ground floor: data, identity and registration. Imports nothing above it."""

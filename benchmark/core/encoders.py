@@ -1,0 +1,126 @@
+"""Encoders: texts to feature vectors, batched by length so that almost nothing is padding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.core.assets import load_encoder, load_tokenizer, model_fingerprint
+from benchmark.core.keys import canonical_json, combine
+from benchmark.core.pool import Columns
+
+TOKENS_PER_BATCH = 8_192
+ROWS_PER_CHUNK = 16_384
+
+Progress = Callable[[int, int], None]
+
+
+def feature_threads() -> int:
+    """Threads used for features: one number per machine, whatever the executor.
+
+    Float sums depend on how work is cut up between threads; a fixed number makes every executor
+    compute the same bits.
+    """
+    return min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """How a model's hidden states become features; all of it is part of the features' key.
+
+    `pooling` is `mean` (over real tokens) or `cls` (the first one). `normalise` scales to unit L2
+    norm. `dtype` is the precision of weights and activations; features are kept in float32.
+    """
+
+    name: str
+    model: str
+    pooling: str = "mean"
+    normalise: bool = True
+    max_length: int = 256
+    dtype: str = "bfloat16"
+    prefix: str = ""
+
+    def fingerprint(self, folder: Path) -> str:
+        """Hash of the specification (less its name) and of the model's files."""
+        settings = {k: v for k, v in asdict(self).items() if k not in ("name", "model")}
+        return combine(canonical_json(settings), model_fingerprint(folder))
+
+
+class Encoder:
+    """A loaded encoder. Loading takes a second or two: keep it while there is work for it."""
+
+    def __init__(self, spec: EncoderSpec, folder: Path) -> None:
+        import torch
+
+        self.spec = spec
+        self.tokenizer = load_tokenizer(folder)
+        self.tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Weights in bfloat16, not autocast: without gradients autocast casts them at every call.
+        self.model = load_encoder(folder).to(self.device, getattr(torch, spec.dtype))
+
+    def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
+        """Return features of n texts (or pairs), float32, shape (n, d)."""
+        import torch
+
+        fields = self._tokenise([list(column) for column in columns.values()])
+        lengths = np.array([len(ids) for ids in fields["input_ids"]])
+        features = np.empty((len(lengths), self.model.config.hidden_size), dtype=np.float32)
+        before = torch.get_num_threads()
+        torch.set_num_threads(feature_threads())
+        try:
+            done = 0
+            for rows in length_batches(lengths, TOKENS_PER_BATCH):
+                features[rows] = self._forward(
+                    {name: [values[i] for i in rows] for name, values in fields.items()}
+                )
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(lengths))
+        finally:
+            torch.set_num_threads(before)
+        return features
+
+    def _tokenise(self, texts: list[list[str]]) -> dict[str, list[list[int]]]:
+        if self.spec.prefix:
+            texts = [[self.spec.prefix + text for text in texts[0]], *texts[1:]]
+        fields: dict[str, list[list[int]]] = {}
+        for start in range(0, len(texts[0]), ROWS_PER_CHUNK):
+            part = [column[start : start + ROWS_PER_CHUNK] for column in texts]
+            batch = self.tokenizer(*part, truncation=True, max_length=self.spec.max_length)
+            for name, values in batch.items():
+                fields.setdefault(name, []).extend(values)
+        return fields
+
+    def _forward(self, fields: dict[str, list[list[int]]]) -> np.ndarray:
+        import torch
+
+        batch = self.tokenizer.pad(fields, return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            hidden = self.model(**batch).last_hidden_state.float()
+        if self.spec.pooling == "cls":
+            # Left-padding tokenizers (XLNet) are none of the encoders with a [CLS] in front.
+            pooled = hidden[:, 0]
+        else:
+            mask = batch["attention_mask"][..., None].to(hidden.dtype)
+            pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        if self.spec.normalise:
+            pooled = torch.nn.functional.normalize(pooled, dim=1)
+        return pooled.cpu().numpy()
+
+
+def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
+    """Yield row numbers, longest rows first, such that rows x longest row stays within `budget`.
+
+    The longest come first so that memory is known to suffice from the first batch on.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size

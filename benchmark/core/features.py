@@ -1,0 +1,72 @@
+"""Cached features: one matrix per (texts, encoder), memory-mapped, checked by hash when opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.core.errors import DamagedFileError
+from benchmark.core.keys import sha256_file
+from benchmark.core.locks import kernel_lock
+
+
+class FeatureCache:
+    """A folder of feature matrices, each `KEY.npy` with a `KEY.json` that holds its sha256."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._open: dict[str, np.ndarray] = {}
+
+    def get(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the matrix of `key`, read-only; computed by one process if it is not there."""
+        if key not in self._open:
+            self._open[key] = self._load_or_make(key, compute)
+        return self._open[key]
+
+    def has(self, key: str) -> bool:
+        """Whether the matrix is on disk (its hash is not checked)."""
+        return (self.folder / f"{key}.json").is_file()
+
+    def _load_or_make(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        try:
+            return self._load(key)
+        except (OSError, DamagedFileError):
+            pass
+        with kernel_lock(self.folder / ".lock"):
+            try:  # another process may have made it while this one waited
+                return self._load(key)
+            except (OSError, DamagedFileError):
+                self._write(key, compute())
+        return self._load(key)
+
+    def _load(self, key: str) -> np.ndarray:
+        path = self.folder / f"{key}.npy"
+        try:
+            expected = json.loads((self.folder / f"{key}.json").read_text())["sha256"]
+        except (ValueError, KeyError) as error:
+            raise DamagedFileError(f"features {key}: unreadable description") from error
+        if sha256_file(path) != expected:
+            raise DamagedFileError(f"features {key} do not match their hash")
+        return np.load(path, mmap_mode="r")
+
+    def _write(self, key: str, features: np.ndarray) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{key}.{uuid.uuid4().hex[:8]}"
+        try:
+            with temporary.open("wb") as handle:
+                np.save(handle, features)
+            described = {
+                "sha256": sha256_file(temporary),
+                "shape": list(features.shape),
+                "dtype": str(features.dtype),
+            }
+            os.replace(temporary, self.folder / f"{key}.npy")
+            temporary.write_text(json.dumps(described))
+            os.replace(temporary, self.folder / f"{key}.json")
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""Learners: trained on a distilled set only, then asked for predictions on the test texts.
+
+A learner gets all runs of a cell at once, so that it may share work between them or train many
+side by side. It never sees test labels: the harness scores.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, dataclass_transform
+
+import numpy as np
+
+from benchmark.core.distilled import DistilledSet
+from benchmark.core.parameters import parameters_of
+from benchmark.core.registry import Registry, registering
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a set and the seed of the learner's own randomness."""
+
+    distilled: DistilledSet
+    seed: int
+
+
+@dataclass(frozen=True)
+class TestTexts:
+    """The test split without its labels, and what the harness computed of it.
+
+    `columns` are the task's text columns. `fingerprint` identifies the texts. `features(encoder)`
+    gives features of all rows, cached; `embed_set(encoder, set)` those of a set's rows: a row that
+    stands in the training pool has its pool features, other rows are encoded together. `scratch`
+    keeps what a learner computes once per task (token counts, token ids) between its cells.
+    """
+
+    __test__ = False  # the name is no pytest class
+
+    columns: Mapping[str, Sequence[str]]
+    classes: tuple[str, ...]
+    fingerprint: str
+    features: Callable[[str], np.ndarray]
+    embed_set: Callable[[str, DistilledSet], np.ndarray]
+    scratch: dict[Any, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run gave.
+
+    `scores` are logits or any per-class scores, shape (n_test, C), whose arg-max is the
+    prediction. A run that went wrong has `error` instead, so that its neighbours go on.
+    """
+
+    scores: np.ndarray | None
+    train_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    error: str | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Learner(ABC):
+    """Base class of learners.
+
+    Tags: `deterministic` (the seed changes nothing: it is trained once per set), `version` (raise
+    it when the results change), `levels` (kinds of sets that it can train on).
+    """
+
+    name: ClassVar[str] = ""
+    deterministic: ClassVar[bool] = False
+    levels: ClassVar[tuple[str, ...]] = ("text",)
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        """Train each run from scratch and predict; yield one outcome per run, in order.
+
+        `models` maps each name in `self.models` to the folder with its files.
+        """
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of pretrained models (catalogue `[model.*]`) that must be there."""
+        model = getattr(self, "model", None)
+        return (model,) if model else ()
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Names of the encoders whose features the learner reads."""
+        encoder = getattr(self, "encoder", None)
+        return (encoder,) if encoder else ()
+
+    def refuses(self, distilled: DistilledSet) -> str | None:
+        """Return why this set cannot be used by this learner at all, or None."""
+        if distilled.level not in self.levels:
+            return f"{distilled.level}-level set"
+        return None
+
+    def params(self) -> dict[str, Any]:
+        """The training recipe as JSON-able data, part of every run key."""
+        return parameters_of(self)
+
+
+LEARNERS: Registry[Learner] = Registry(
+    "learner", Learner, "evaluators.learners", "text_distillation.learners"
+)
+
+
+@dataclass_transform(frozen_default=True)
+def register_learner(name: str, *, paper: str = "", **preset: Any) -> Callable[[type], type]:
+    """Register a learner under `name`; `preset` are parameters of a named variant."""
+    return registering(LEARNERS, name, paper=paper, **preset)

@@ -1,0 +1,155 @@
+"""The library: everything that can be looked up, opened on demand and kept while it is in use.
+
+It can be made anew from four plain values in any process, which is how executors hand it to
+workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.core.assets import Assets, model_fingerprint
+from benchmark.core.catalogue import Catalogue
+from benchmark.core.data import TaskData, load_task
+from benchmark.core.distilled import DistilledSet
+from benchmark.core.encoders import Encoder, Progress
+from benchmark.core.features import FeatureCache
+from benchmark.core.keys import features_key
+from benchmark.core.learner import LEARNERS, TestTexts
+from benchmark.core.pool import Columns, Pool
+from benchmark.core.registry import Entry
+
+
+@dataclass(frozen=True)
+class LibraryConfig:
+    """What a library is made of; plain values that cross process borders."""
+
+    store: Path
+    assets: Path | None = None
+    offline: bool = False
+    tasks: tuple[Path, ...] = ()
+
+
+class Library:
+    """Catalogue, assets and caches behind one door.
+
+    `report` is told in words what takes long ("encoding sst2 with minilm", done, total).
+    """
+
+    def __init__(
+        self, config: LibraryConfig, report: Callable[[str, int, int], None] | None = None
+    ) -> None:
+        self.config = config
+        self.assets = Assets(config.assets, config.offline)
+        self.catalogue = Catalogue.load(config.tasks)
+        self.report = report
+        register_catalogue_learners(self.catalogue)
+        self._features = FeatureCache(config.store / "features")
+        self._task: TaskData | None = None
+        self._scratch: dict = {}
+        self._encoder: Encoder | None = None
+        self._models: dict[str, Path] = {}
+        self._pool_rows: dict[tuple[str, ...], int] | None = None
+
+    def task(self, name: str) -> TaskData:
+        """Read a task; the last one is kept, as work is ordered by task.
+
+        Raises `UnavailableError` when its data cannot be had.
+        """
+        if self._task is None or self._task.task.name != name:
+            self._task = None
+            self._scratch = {}
+            self._pool_rows = None
+            self._task = load_task(self.catalogue.task(name), self.assets, self._embed_pool)
+        return self._task
+
+    def model_folder(self, name: str) -> Path:
+        """Folder of a pretrained model; raises `UnavailableError`."""
+        if name not in self._models:
+            self._models[name] = self.assets.model(self.catalogue.model(name))
+        return self._models[name]
+
+    def model_fingerprint(self, name: str) -> str:
+        """Content hash of a pretrained model's files."""
+        return model_fingerprint(self.model_folder(name))
+
+    def encoder_fingerprint(self, name: str) -> str:
+        """Hash of an encoder: its settings and its model's files."""
+        spec = self.catalogue.encoder(name)
+        return spec.fingerprint(self.model_folder(spec.model))
+
+    def test_texts(self, name: str) -> TestTexts:
+        """What a learner may see of a task's test split."""
+        data = self.task(name)
+        return TestTexts(
+            columns=data.test.columns,
+            classes=data.task.classes,
+            fingerprint=data.test.texts_fingerprint,
+            features=lambda encoder: self._features_of(
+                encoder, lambda: data.test.columns, data.test.texts_fingerprint, f"{name} test"
+            ),
+            embed_set=lambda encoder, distilled: self._embed_set(encoder, distilled, data.pool),
+            scratch=self._scratch,
+        )
+
+    def _embed_pool(self, encoder: str, pool: Pool) -> np.ndarray:
+        return self._features_of(encoder, pool.texts, pool.texts_fingerprint, f"{pool.task} pool")
+
+    def _features_of(
+        self, encoder: str, columns: Callable[[], Columns], fingerprint: str, what: str
+    ) -> np.ndarray:
+        key = features_key(texts=fingerprint, encoder=self.encoder_fingerprint(encoder))
+
+        def compute() -> np.ndarray:
+            words = f"encoding {what} with {encoder}"
+            progress: Progress | None = None
+            if self.report is not None:
+                report = self.report
+                progress = lambda done, total: report(words, done, total)  # noqa: E731
+            return self._loaded(encoder).encode(columns(), progress)
+
+        return self._features.get(key.digest, compute)
+
+    def _embed_set(self, encoder: str, distilled: DistilledSet, pool: Pool) -> np.ndarray:
+        """Features of a set's rows, the same whatever else was encoded before.
+
+        A row that stands in the training pool has its pool features; the others are encoded
+        together, as one batch of this set.
+        """
+        assert distilled.columns is not None
+        if self._pool_rows is None:
+            rows = zip(*pool.texts().values(), strict=True)
+            self._pool_rows = {row: i for i, row in reversed(list(enumerate(rows)))}
+        texts = list(zip(*distilled.columns.values(), strict=True))
+        found = np.array([self._pool_rows.get(row, -1) for row in texts])
+        known = found >= 0
+        parts = []
+        if known.any():
+            parts.append((known, np.asarray(self._embed_pool(encoder, pool)[found[known]])))
+        if not known.all():
+            new = {
+                name: [text for text, is_known in zip(column, known, strict=True) if not is_known]
+                for name, column in distilled.columns.items()
+            }
+            parts.append((~known, self._loaded(encoder).encode(new)))
+        features = np.empty((len(texts), parts[0][1].shape[1]), dtype=np.float32)
+        for mask, values in parts:
+            features[mask] = values
+        return features
+
+    def _loaded(self, name: str) -> Encoder:
+        if self._encoder is None or self._encoder.spec.name != name:
+            spec = self.catalogue.encoder(name)
+            self._encoder = Encoder(spec, self.model_folder(spec.model))
+        return self._encoder
+
+
+def register_catalogue_learners(catalogue: Catalogue) -> None:
+    """Make the catalogue's learners known by name beside those that register themselves."""
+    for spec in catalogue.learners.values():
+        kind = LEARNERS.entry(spec.kind)
+        LEARNERS.add(Entry(spec.name, LEARNERS.cls(kind.name), dict(spec.parameters)))

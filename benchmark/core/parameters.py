@@ -1,0 +1,93 @@
+"""Parameters of adapters: dataclass fields, read back as data and set from text.
+
+Methods and learners are dataclasses in the manner of scikit-learn's estimators: the constructor
+only stores its arguments. What is annotated is a parameter, what is not is a tag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from benchmark.core.errors import InputError, did_you_mean
+
+
+def parameters_of(adapter: Any) -> dict[str, Any]:
+    """Return the parameters of an adapter as JSON-able data (tuples become lists)."""
+    values = {field.name: getattr(adapter, field.name) for field in dataclasses.fields(adapter)}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def build(cls: type, name: str, given: Mapping[str, Any]) -> Any:
+    """Construct `cls` with checked parameters; texts are converted by the field's annotation.
+
+    Raises `InputError` naming the adapter and the parameter.
+    """
+    hints = typing.get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls) if field.init]
+    values = {}
+    for key, value in given.items():
+        if key not in known:
+            raise InputError(f"{name} has no parameter {key!r}.{did_you_mean(key, known)}")
+        values[key] = convert(value, hints[key], f"{name}.{key}")
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Convert `value` to the annotated type, or raise `InputError` saying what was expected."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if type(None) in options and value in (None, "none", "None"):
+            return None
+        for option in options:
+            if option is not type(None):
+                try:
+                    return convert(value, option, where)
+                except InputError:
+                    continue
+        raise InputError(f"{where}: {value!r} is none of {_say(hint)}")
+    if origin is typing.Literal:
+        for choice in typing.get_args(hint):
+            if value == choice or str(value) == str(choice):
+                return choice
+        raise InputError(f"{where}: {value!r} is none of {_say(hint)}")
+    if origin is tuple:
+        parts = value.split("+") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            raise InputError(f"{where}: {value!r} is no list")
+        item = typing.get_args(hint)[0]
+        return tuple(convert(part, item, where) for part in parts)
+    if hint is bool:
+        words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in words:
+            return words[str(value).lower()]
+        raise InputError(f"{where}: {value!r} is neither true nor false")
+    if hint in (int, float, str):
+        if isinstance(value, bool) or (
+            hint is not str and not isinstance(value, int | float | str)
+        ):
+            raise InputError(f"{where}: {value!r} is no {_say(hint)}")
+        try:
+            if hint is int and isinstance(value, float) and value != int(value):
+                raise ValueError
+            return hint(value)
+        except (ValueError, OverflowError):
+            raise InputError(f"{where}: {value!r} is no {_say(hint)}") from None
+    return value
+
+
+def _say(hint: Any) -> str:
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    options = typing.get_args(hint)
+    if options:
+        return ", ".join(names.get(option, repr(option)) for option in options)
+    return names.get(hint, str(hint))

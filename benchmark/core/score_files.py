@@ -1,0 +1,131 @@
+"""Distilled sets made elsewhere: a directory with one file per set, read with care.
+
+Each row holds the task's text column(s) and `label` (or `labels`): a class index, a class name, or
+a list of class probabilities. Nothing is executed or unpickled; errors name file, line and field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.distilled import SOFT_LABEL_TOLERANCE, DistilledSet
+from benchmark.core.errors import InputError, did_you_mean
+from benchmark.core.task import Task
+
+SUFFIXES = (".jsonl", ".json", ".parquet")
+MAX_FILE_BYTES = 2**30
+
+
+def read_score_directory(folder: Path, task: Task) -> list[tuple[str, DistilledSet]]:
+    """Return (file name, set) for each set file of a directory, or for one file, sorted by name.
+
+    Raises `InputError` for a missing or empty directory, a file that does not parse, a missing
+    field, an unknown label, or probabilities that do not sum to 1.
+    """
+    if folder.is_file():
+        files = [folder]
+    elif folder.is_dir():
+        files = sorted(
+            path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()
+        )
+    else:
+        raise InputError(f"{folder}: there is no such file or directory")
+    if not files:
+        raise InputError(
+            f"{folder}: no set in it; one {', '.join(SUFFIXES)} file per set is needed"
+        )
+    return [(path.name, _read_set(path, task)) for path in files]
+
+
+def _read_set(path: Path, task: Task) -> DistilledSet:
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: not one of {', '.join(SUFFIXES)}")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(
+            f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB, this is no distilled set"
+        )
+    columns: dict[str, list[str]] = {name: [] for name in task.text}
+    labels: list[int | list[float]] = []
+    for where, row in _rows(path):
+        for name in task.text:
+            if name not in row:
+                hint = did_you_mean(name, [str(key) for key in row])
+                raise InputError(f"{where}: the field {name!r} is missing.{hint}")
+            text = row[name]
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"{where}, field {name!r}: {text!r} is no text or a blank one")
+            columns[name].append(text)
+        field = "label" if "label" in row else "labels"
+        if field not in row:
+            raise InputError(f"{where}: the field 'label' is missing")
+        labels.append(_label(row[field], task, f"{where}, field {field!r}"))
+    if not labels:
+        raise InputError(f"{path}: no row in it")
+    soft = [isinstance(label, list) for label in labels]
+    if any(soft) and not all(soft):
+        raise InputError(
+            f"{path}: hard and soft labels are mixed (row {soft.index(not soft[0]) + 1})"
+        )
+    return DistilledSet.of_texts(columns, np.array(labels), task.classes)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        try:
+            table = pd.read_parquet(path)
+        except Exception as error:  # pyarrow's errors have no common base
+            raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+        for number, row in enumerate(table.to_dict("records"), start=1):
+            yield f"{path}, row {number}", row
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8: {error}") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{where}: not valid JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: a JSON object is needed, one a line")
+        yield where, row
+
+
+def _label(value: Any, task: Task, where: str) -> int | list[float]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list):
+        if len(value) != task.n_classes:
+            raise InputError(f"{where}: {len(value)} probabilities for {task.n_classes} classes")
+        good = all(
+            isinstance(p, int | float) and not isinstance(p, bool) and math.isfinite(p) and p >= 0
+            for p in value
+        )
+        if not good:
+            raise InputError(f"{where}: probabilities are numbers of 0 or more")
+        if abs(sum(value) - 1) > SOFT_LABEL_TOLERANCE:
+            raise InputError(f"{where}: the probabilities sum to {sum(value):.4g}, not to 1")
+        return [float(p) for p in value]
+    if isinstance(value, str):
+        if value in task.classes:
+            return task.classes.index(value)
+        raise InputError(
+            f"{where}: unknown class {value!r}.{did_you_mean(value, list(task.classes))}"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{where}: {value!r} is no class index, class name or list")
+    if not math.isfinite(value) or int(value) != value or not 0 <= value < task.n_classes:
+        raise InputError(f"{where}: class index {value} is not in 0 to {task.n_classes - 1}")
+    return int(value)

@@ -1,0 +1,192 @@
+"""Run jobs on this machine: in this process, or in worker processes that can be stopped."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from benchmark.core.library import Library, LibraryConfig
+from benchmark.executors.base import Done, Executor, Limits, Report, key_of, unfinished
+from benchmark.work import Job, Message, perform
+
+POLL_SECONDS = 0.25
+
+
+def choose_local(
+    config: LibraryConfig,
+    library: Library,
+    workers: int,
+    limits: Limits,
+    report: Report | None = None,
+) -> Executor:
+    """One worker without limits needs no process of its own; everything else gets processes."""
+    if workers == 1 and limits == Limits():
+        return InProcess(config, limits, report, library)
+    return Processes(config, limits, report, workers)
+
+
+class InProcess(Executor):
+    """Jobs one after the other, in the driver's process, with its library."""
+
+    def __init__(
+        self, config: LibraryConfig, limits: Limits, report: Report | None, library: Library
+    ) -> None:
+        super().__init__(config, limits, report)
+        self.library = library
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
+        """Run all jobs in order."""
+        for job in jobs:
+            for message in perform(job, self.library):
+                yield job, message
+            yield job, Done()
+
+
+class Processes(Executor):
+    """Worker processes with the machine's cores divided among them.
+
+    A worker that dies, exceeds its time or its memory loses what it had not yet reported: those
+    runs become failed rows with the reason, and a fresh worker takes the next job.
+    """
+
+    def __init__(
+        self, config: LibraryConfig, limits: Limits, report: Report | None, workers: int
+    ) -> None:
+        super().__init__(config, limits, report)
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        self._workers = [_Worker(config, threads) for _ in range(workers)]
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
+        """Run all jobs; messages of different jobs interleave."""
+        waiting = list(reversed(jobs))
+        busy: list[_Worker] = []
+        try:
+            while waiting or busy:
+                for worker in self._workers:
+                    if waiting and worker.job is None:
+                        worker.start(waiting.pop())
+                        busy.append(worker)
+                ready = wait([worker.pipe for worker in busy], POLL_SECONDS)
+                for worker in list(busy):
+                    job = worker.job
+                    assert job is not None
+                    why = self._fault(worker)
+                    if worker.pipe in ready and not why:
+                        message, why = worker.receive()
+                        if isinstance(message, tuple):
+                            if self.report is not None:
+                                self.report(*message)
+                        elif isinstance(message, OSError):
+                            raise message
+                        elif message is not None:
+                            yield job, message
+                    if why:
+                        for message in unfinished(job, worker.finished, why):
+                            yield job, message
+                        worker.stop()
+                        yield job, Done()
+                    if worker.job is None:
+                        busy.remove(worker)
+        finally:
+            for worker in busy:
+                worker.stop()
+
+    def _fault(self, worker: _Worker) -> str:
+        limits = self.limits
+        if limits.seconds is not None and time.monotonic() - worker.started > limits.seconds:
+            return f"stopped after {limits.seconds:g} s (--timeout)"
+        if limits.gigabytes is not None and worker.resident_gb() > limits.gigabytes:
+            return f"stopped for using more than {limits.gigabytes:g} GB (--memory)"
+        return ""
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.stop()
+
+
+class _Worker:
+    """One child process, started when it first gets a job and again after it was stopped."""
+
+    def __init__(self, config: LibraryConfig, threads: int) -> None:
+        self.config = config
+        self.threads = threads
+        self.job: Job | None = None
+        self.finished: set[str] = set()
+        self.started = 0.0
+        self._process: multiprocessing.process.BaseProcess | None = None
+
+    def start(self, job: Job) -> None:
+        if self._process is None or not self._process.is_alive():
+            context = multiprocessing.get_context("spawn")
+            self.pipe, theirs = context.Pipe()
+            self._process = context.Process(
+                target=_work, args=(theirs, self.config, self.threads), daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        self.job = job
+        self.finished = set()
+        self.started = time.monotonic()
+        self.pipe.send(job)
+
+    def receive(self) -> tuple[Message | Done | tuple | OSError | None, str]:
+        """Return the next message, or why there will be none."""
+        try:
+            message = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            assert self._process is not None
+            self._process.join()
+            code = self._process.exitcode
+            how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+            return None, f"its worker process died ({how}); it may have run out of memory"
+        if isinstance(message, Done):
+            self.job = None
+        elif not isinstance(message, tuple | OSError):
+            self.finished.add(key_of(message))
+        return message, ""
+
+    def resident_gb(self) -> float:
+        assert self._process is not None
+        try:
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0.0
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        if self._process is not None:
+            self.pipe.close()
+        self._process = None
+        self.job = None
+
+
+def _work(pipe: Connection, config: LibraryConfig, threads: int) -> None:
+    """Body of a worker process: jobs in, messages out, until the driver closes the pipe."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    library = Library(config, lambda *told: pipe.send(told))
+    try:
+        import torch
+
+        torch.set_num_threads(threads)
+    except ImportError:
+        pass
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            for message in perform(job, library):
+                pipe.send(message)
+            pipe.send(Done())
+        except OSError as error:
+            # A full disk ends the run: no other job would fare better.
+            pipe.send(OSError(error.errno, error.strerror or str(error), error.filename))

@@ -1,0 +1,110 @@
+"""Fill an assets directory on a machine that has network, for one that has none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmark.core.assets import PACKAGE, model_files
+from benchmark.core.catalogue import Suite
+from benchmark.core.errors import UnavailableError
+from benchmark.core.keys import sha256_file
+from benchmark.core.learner import LEARNERS
+from benchmark.core.library import Library
+from benchmark.core.method import METHODS
+
+
+def prepare(
+    library: Library, suite: Suite, target: Path, tell: Callable[[str], None]
+) -> list[tuple[str, str]]:
+    """Copy a suite's splits and models to `target`, as `DIR/datasets/…` and `DIR/models/…`.
+
+    Each part has a `manifest.json` of rows and sha256 sums. What is there already and unchanged is
+    left. Returns (what, why) for everything that could not be had.
+    """
+    missing = []
+    for name in suite.tasks:
+        try:
+            _copy_task(library, name, target / "datasets", tell)
+        except UnavailableError as error:
+            missing.append((f"task {name}", str(error)))
+    for name in _models_of(library, suite):
+        try:
+            _copy_model(library, name, target / "models", tell)
+        except UnavailableError as error:
+            missing.append((f"model {name}", str(error)))
+    return missing
+
+
+def _models_of(library: Library, suite: Suite) -> list[str]:
+    """Names of all models that the suite's methods and learners ask for."""
+    blocks = [(suite.methods, suite.learners), *((b.methods, b.learners) for b in suite.cells)]
+    names: list[str] = []
+    for methods, learners in blocks:
+        adapters = [METHODS.build(name) for name in methods if "encoder" in _fields(name)]
+        encoders = {suite.encoder or encoder for method in adapters for encoder in method.encoders}
+        for learner in map(LEARNERS.build, learners):
+            names += learner.models
+            encoders |= set(learner.encoders)
+        names += [library.catalogue.encoder(encoder).model for encoder in sorted(encoders)]
+    return list(dict.fromkeys(names))
+
+
+def _fields(method: str) -> Iterable[str]:
+    return getattr(METHODS.cls(method), "__dataclass_fields__", {})
+
+
+def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], None]) -> None:
+    task = library.catalogue.task(name)
+    if task.dataset.startswith(PACKAGE):
+        tell(f"{name}: comes from the package {task.dataset.removeprefix(PACKAGE).split('/')[0]}")
+        return
+    splits = [task.train] if task.carve is not None else [task.train, task.test]
+    for split in splits:
+        relative = f"{task.dataset}/{task.config}/{split}.parquet"
+        table = library.assets.table(task.dataset, task.config, split, task.revision, task.sha256)
+        path = root / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        table.to_parquet(temporary, index=False)
+        os.replace(temporary, path)
+        _enter(
+            root,
+            relative,
+            {
+                "rows": len(table),
+                "columns": [str(column) for column in table.columns],
+                "sha256": sha256_file(path),
+                "source": f"{task.dataset} at {task.revision or 'an unpinned revision'}",
+            },
+        )
+        tell(f"{name}: {split}, {len(table):,} rows")
+
+
+def _copy_model(library: Library, name: str, root: Path, tell: Callable[[str], None]) -> None:
+    spec = library.catalogue.model(name)
+    folder = library.model_folder(name)
+    for path in model_files(folder):
+        relative = f"{spec.hub}/{path.name}"
+        target = root / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.resolve() != target.resolve():
+            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+            shutil.copyfile(path, temporary)
+            os.replace(temporary, target)
+        source = f"{spec.hub} at {spec.revision or 'an unpinned revision'}"
+        _enter(root, relative, {"sha256": sha256_file(target), "source": source})
+    tell(f"model {name}: {spec.hub}")
+
+
+def _enter(root: Path, relative: str, entry: dict) -> None:
+    path = root / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {}
+    manifest[relative] = entry
+    temporary = path.with_name(f".manifest.{uuid.uuid4().hex[:8]}")
+    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, path)

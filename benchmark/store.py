@@ -1,0 +1,354 @@
+"""The store: one directory with everything that was made, and one SQLite file that says what it is.
+
+Only the driver writes it, under a kernel lock, one transaction for a run or a small batch; every
+file is written beside its place and renamed into it. So a kill at any instant loses at most the
+runs in flight, and the same command finishes the rest.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.distilled import DistilledSet
+from benchmark.core.errors import DamagedFileError, InputError
+from benchmark.core.keys import canonical_json, sha256_text
+from benchmark.core.locks import kernel_lock
+from benchmark.core.records import CellId, CellPlan, Row, RunRecord, SetRecord, Status
+
+SCHEMA_VERSION = 1
+CELL = ("suite", "task", "method", "params", "dpc", "learner")
+_CELL_COLUMNS = ", ".join(f"{name} TEXT NOT NULL" for name in CELL)
+_CELL_KEY = ", ".join(CELL)
+
+SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE cells ({_CELL_COLUMNS}, n_sets INTEGER NOT NULL, n_seeds INTEGER NOT NULL,
+  metric TEXT NOT NULL, reason TEXT NOT NULL, structural INTEGER NOT NULL, info TEXT NOT NULL,
+  PRIMARY KEY ({_CELL_KEY})) WITHOUT ROWID;
+CREATE TABLE sets (set_key TEXT PRIMARY KEY, set_hash TEXT NOT NULL, status TEXT NOT NULL,
+  reason TEXT NOT NULL, ingredients TEXT NOT NULL, facts TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE runs (run_key TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL,
+  scores TEXT NOT NULL, costs TEXT NOT NULL, ingredients TEXT NOT NULL, environment TEXT NOT NULL,
+  created REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE rows ({_CELL_COLUMNS}, set_index INTEGER NOT NULL, seed_index INTEGER NOT NULL,
+  set_key TEXT NOT NULL, run_key TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY ({_CELL_KEY}, set_index, seed_index)) WITHOUT ROWID;
+CREATE INDEX rows_by_run ON rows (run_key);
+CREATE TABLE predictions (run_key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE environments (environment TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE mirror (suite TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+  uri TEXT NOT NULL, mlflow_id TEXT NOT NULL, PRIMARY KEY (suite, kind, key, uri)) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The store's directory and its database.
+
+    Raises `InputError` when the directory cannot be a store, was written by a newer version, or
+    its database is damaged.
+    """
+
+    def __init__(self, root: Path, *, create: bool = True) -> None:
+        self.root = root
+        path = root / "rows.sqlite"
+        if not create and not path.is_file():
+            raise InputError(
+                f"{root}: there is no store here yet; `python -m benchmark run` makes one"
+            )
+        if root.exists() and not root.is_dir():
+            raise InputError(f"--store {root}: this is a file, not a directory")
+        root.mkdir(parents=True, exist_ok=True)
+        self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
+        try:
+            self._open(path)
+        except sqlite3.DatabaseError as error:
+            self.database.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise InputError(
+                f"{path} is damaged ({error}). Move it away and run the same command again: sets "
+                "and features are found by their keys; only the trainings are repeated"
+            ) from error
+        except InputError:
+            self.database.close()
+            raise
+        self._begun = False
+
+    def _open(self, path: Path) -> None:
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA synchronous=NORMAL")
+        with kernel_lock(self.root / ".schema-lock"):
+            known = self.database.execute(
+                "SELECT name FROM sqlite_master WHERE type='table' AND name='meta'"
+            ).fetchone()
+            if known is None:
+                self.database.execute("BEGIN IMMEDIATE")
+                for statement in SCHEMA.split(";\n"):
+                    self.database.execute(statement)
+                self.database.execute(
+                    "INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),)
+                )
+                self.database.execute("COMMIT")
+        row = self.database.execute("SELECT value FROM meta WHERE name='schema'").fetchone()
+        version = int(row[0]) if row else 0
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path} was written by a newer version of the benchmark (schema {version}, this "
+                f"one knows {SCHEMA_VERSION}): update the benchmark, or give another --store"
+            )
+
+    def close(self) -> None:
+        """Commit what is pending and close the database."""
+        self.commit()
+        self.database.close()
+
+    @contextmanager
+    def writing(self, on_wait: Any = None) -> Iterator[None]:
+        """Hold the store for writing; a second driver waits here, told by `on_wait`."""
+        with kernel_lock(self.root / ".lock", on_wait):
+            try:
+                yield
+            finally:
+                self.commit()
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def _write(self, sql: str, rows: Iterable[tuple]) -> None:
+        if not self._begun:
+            self.database.execute("BEGIN IMMEDIATE")
+            self._begun = True
+        self.database.executemany(sql, rows)
+
+    def commit(self) -> None:
+        """End the open transaction, if there is one.
+
+        Transactions are short: the mirror's thread writes the same file in between.
+        """
+        if self._begun:
+            self.database.execute("COMMIT")
+            self._begun = False
+
+    def put_cells(self, plans: Iterable[CellPlan]) -> None:
+        """Write what cells are meant to hold."""
+        self._write(
+            f"INSERT OR REPLACE INTO cells VALUES ({','.join('?' * 12)})",
+            [
+                (
+                    *_cell(p.cell),
+                    p.n_sets,
+                    p.n_seeds,
+                    p.metric,
+                    p.reason,
+                    int(p.structural),
+                    canonical_json(dict(p.info)),
+                )
+                for p in plans
+            ],
+        )
+
+    def put_set(self, record: SetRecord) -> None:
+        """Write what became of a set."""
+        self._write(
+            "INSERT OR REPLACE INTO sets VALUES (?,?,?,?,?,?)",
+            [
+                (
+                    record.set_key,
+                    record.set_hash,
+                    record.status,
+                    record.reason,
+                    canonical_json(dict(record.ingredients)),
+                    canonical_json(dict(record.facts)),
+                )
+            ],
+        )
+
+    def put_run(self, record: RunRecord, predictions: np.ndarray | None) -> None:
+        """Write a training and its predicted classes, in one transaction."""
+        self._write(
+            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?)",
+            [
+                (
+                    record.run_key,
+                    record.status,
+                    record.reason,
+                    canonical_json(dict(record.scores)),
+                    canonical_json(dict(record.costs)),
+                    canonical_json(dict(record.ingredients)),
+                    record.environment,
+                    record.created,
+                )
+            ],
+        )
+        if predictions is not None:
+            body = zlib.compress(predictions.astype("<u2").tobytes(), 1)
+            self._write("INSERT OR REPLACE INTO predictions VALUES (?,?)", [(record.run_key, body)])
+
+    def put_rows(self, rows: Iterable[Row]) -> None:
+        """Write rows; a row with the same identity is replaced."""
+        self._write(
+            f"INSERT OR REPLACE INTO rows VALUES ({','.join('?' * 12)})",
+            [
+                (
+                    *_cell(r.cell),
+                    r.set_index,
+                    r.seed_index,
+                    r.set_key,
+                    r.run_key,
+                    r.status,
+                    r.reason,
+                )
+                for r in rows
+            ],
+        )
+
+    def put_environment(self, body: dict[str, Any]) -> str:
+        """Write an environment and return its key."""
+        text = canonical_json(body)
+        key = sha256_text(text)[:16]
+        self._write("INSERT OR IGNORE INTO environments VALUES (?,?)", [(key, text)])
+        return key
+
+    def put_mirror(self, suite: str, kind: str, key: str, uri: str, mlflow_id: str) -> None:
+        """Note that MLflow has (or, with an empty id, is about to have) this run or set."""
+        self._write(
+            "INSERT OR REPLACE INTO mirror VALUES (?,?,?,?,?)", [(suite, kind, key, uri, mlflow_id)]
+        )
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def sets(self) -> dict[str, SetRecord]:
+        """All sets by key."""
+        return {
+            row[0]: SetRecord(
+                row[0], row[1], Status(row[2]), row[3], json.loads(row[4]), json.loads(row[5])
+            )
+            for row in self.database.execute("SELECT * FROM sets")
+        }
+
+    def run_states(self) -> dict[str, tuple[Status, str]]:
+        """Status and reason of every run key."""
+        found = self.database.execute("SELECT run_key, status, reason FROM runs")
+        return {key: (Status(status), reason) for key, status, reason in found}
+
+    def rows_of(self, cell: CellId) -> dict[tuple[int, int], tuple[str, str, Status]]:
+        """Rows of a cell: (set index, seed index) to (set key, run key, status)."""
+        found = self.database.execute(
+            f"SELECT set_index, seed_index, set_key, run_key, status FROM rows WHERE {_WHERE_CELL}",
+            _cell(cell),
+        )
+        return {(row[0], row[1]): (row[2], row[3], Status(row[4])) for row in found}
+
+    def row_states(self, suite: str) -> dict[tuple, tuple[str, str]]:
+        """Every row of a suite: identity to (run key, status)."""
+        found = self.database.execute(
+            f"SELECT {_CELL_KEY}, set_index, seed_index, run_key, status FROM rows WHERE suite=?",
+            (suite,),
+        )
+        return {tuple(row[:8]): (row[8], row[9]) for row in found}
+
+    def ingredients(self, table: str, key: str) -> dict[str, Any] | None:
+        """What a set's or run's key was made of (`table` is `sets` or `runs`)."""
+        column = {"sets": "set_key", "runs": "run_key"}[table]
+        row = self.database.execute(
+            f"SELECT ingredients FROM {table} WHERE {column}=?", (key,)
+        ).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def find_set(self, prefix: str) -> str:
+        """The one set key that starts with `prefix`; raises `InputError` for none or several."""
+        like = prefix.replace("%", "").replace("_", "")
+        found = self.database.execute(
+            "SELECT set_key FROM sets WHERE set_key LIKE ? AND status='ok' LIMIT 3", (f"{like}%",)
+        ).fetchall()
+        if not like or len(found) != 1:
+            what = "no set" if not found else "more than one set"
+            raise InputError(f"{what} in {self.root} has a key that starts with {prefix!r}")
+        return found[0][0]
+
+    # --- sets ----------------------------------------------------------------------------------
+
+    def set_folder(self, set_key: str) -> Path:
+        """Where a set is kept."""
+        return self.root / "sets" / set_key[:2] / set_key
+
+    def load_set(self, record: SetRecord) -> DistilledSet:
+        """Read a set; raises `DamagedFileError` if it is not what its record says."""
+        return DistilledSet.load(self.set_folder(record.set_key), record.set_hash)
+
+    # --- predictions ---------------------------------------------------------------------------
+
+    def fold_predictions(self, cell: CellId) -> None:
+        """Move a finished cell's predictions from the database into its compressed file.
+
+        Idempotent: the file is renamed into place before the database lets go of anything.
+        """
+        self.commit()
+        found = self.database.execute(
+            "SELECT DISTINCT p.run_key, p.body FROM predictions p JOIN rows r USING (run_key)"
+            f" WHERE {_WHERE_CELL_R}",
+            _cell(cell),
+        ).fetchall()
+        if not found:
+            return
+        path = self.predictions_path(cell)
+        bodies: dict[str, bytes] = {}
+        if path.is_file():
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    bodies = {name: archive.read(name) for name in archive.namelist()}
+            except (zipfile.BadZipFile, OSError, zlib.error):
+                bodies = {}
+        for key, body in found:
+            bodies[f"{key}.npy"] = _npy(np.frombuffer(zlib.decompress(body), dtype="<u2"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+                for name in sorted(bodies):
+                    archive.writestr(name, bodies[name])
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._write("DELETE FROM predictions WHERE run_key=?", [(key,) for key, _ in found])
+        self.commit()
+
+    def predictions_path(self, cell: CellId) -> Path:
+        """File with a cell's predictions: one array of class indices per run key (`.npz`)."""
+        name = sha256_text(canonical_json(list(_cell(cell))))[:16]
+        return self.root / "predictions" / cell.suite / f"{name}.npz"
+
+    def predictions(self, cell: CellId) -> dict[str, np.ndarray]:
+        """Predicted classes of a finished cell, by run key; raises `DamagedFileError`."""
+        try:
+            with np.load(self.predictions_path(cell), allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise DamagedFileError(
+                f"predictions of {cell.label} cannot be read: {error}"
+            ) from error
+
+
+_WHERE_CELL = " AND ".join(f"{name}=?" for name in CELL)
+_WHERE_CELL_R = " AND ".join(f"r.{name}=?" for name in CELL)
+
+
+def _cell(cell: CellId) -> tuple[str, ...]:
+    return tuple(getattr(cell, name) for name in CELL)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array.astype(np.uint8) if array.size and array.max() < 256 else array)
+    return buffer.getvalue()

@@ -1,0 +1,300 @@
+"""MLflow as a mirror of the rows: every run is logged, in batches, beside the work.
+
+One experiment per suite, a parent run per cell, a child run per training. The rows are the truth:
+if the tracking server is down the work goes on, and `track --sync` sends what is missing. The
+store notes each run before and after it is sent, so that nothing is sent twice, whatever is killed.
+The only module that imports MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.records import CellId
+from benchmark.store import CELL, Store
+
+BATCH = 100
+PAUSE_SECONDS = 1.0
+MAX_ARTIFACT_BYTES = 2**20
+
+
+def tracking_uri(store: Path) -> str:
+    """Where MLflow's data goes: `MLFLOW_TRACKING_URI`, else a SQLite file in the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.resolve()}/mlflow.db"
+
+
+@dataclass(frozen=True)
+class _Unsent:
+    """A training that MLflow does not have yet, with the first row that points to it."""
+
+    cell: CellId
+    set_index: int
+    seed_index: int
+    set_key: str
+    run_key: str
+    status: str
+    reason: str
+    scores: dict[str, float]
+    costs: dict[str, float]
+    environment: str
+    created: float
+    facts: dict[str, float]
+
+
+class Mirror:
+    """Sends a store's rows to MLflow; made and used in one thread.
+
+    Raises whatever MLflow raises when it cannot be reached.
+    """
+
+    def __init__(self, store: Store, uri: str) -> None:
+        self.store = store
+        self.uri = uri
+        with _quiet():
+            from mlflow import MlflowClient
+
+            self.client = MlflowClient(tracking_uri=uri)
+        self._experiments: dict[str, str] = {}
+        self._parents: dict[CellId, str] = {}
+        self._environments: dict[str, dict[str, Any]] = {}
+
+    def unsent(self, limit: int = BATCH) -> list[_Unsent]:
+        """Trainings that are in rows and not in MLflow, at most `limit`."""
+        cell = ", ".join(f"r.{name}" for name in CELL)
+        found = self.store.database.execute(
+            f"SELECT {cell}, MIN(r.set_index * 1000000 + r.seed_index), r.set_key, r.run_key,"
+            " u.status, u.reason, u.scores, u.costs, u.environment, u.created, s.facts"
+            " FROM rows r JOIN runs u USING (run_key) JOIN sets s ON s.set_key = r.set_key"
+            " LEFT JOIN mirror m ON m.suite = r.suite AND m.kind = 'run' AND m.key = r.run_key"
+            "   AND m.uri = ? AND m.mlflow_id NOT IN ('', ?)"
+            " WHERE m.key IS NULL GROUP BY r.suite, r.run_key"
+            " ORDER BY r.suite, r.task, r.learner, r.dpc, r.method LIMIT ?",
+            (self.uri, "pending", limit),
+        ).fetchall()
+        return [
+            _Unsent(
+                CellId(*row[:6]),
+                row[6] // 1_000_000,
+                row[6] % 1_000_000,
+                *row[7:11],
+                json.loads(row[11]),
+                json.loads(row[12]),
+                row[13],
+                row[14],
+                json.loads(row[15]),
+            )
+            for row in found
+        ]
+
+    def sync(self, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """Send everything that is missing; returns how many trainings were sent."""
+        sent = 0
+        while not should_stop():
+            batch = self.unsent()
+            if not batch:
+                break
+            for item in batch:
+                self._send(item)
+                sent += 1
+                if should_stop():
+                    break
+            self.store.commit()
+        return sent
+
+    def _send(self, item: _Unsent) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        experiment = self._experiment(item.cell.suite)
+        parent = self._parent(item.cell, item)
+        self._remove_half_sent(item, experiment)
+        self.store.put_mirror(item.cell.suite, "run", item.run_key, self.uri, "pending")
+        self.store.commit()
+        moment = int(item.created * 1000)
+        run = self.client.create_run(
+            experiment,
+            start_time=moment - int(1000 * item.costs.get("train_seconds", 0)),
+            run_name=f"set {item.set_index}, seed {item.seed_index}",
+            tags={
+                "mlflow.parentRunId": parent,
+                "run_key": item.run_key,
+                "set_key": item.set_key,
+                "status": item.status,
+                **({"reason": item.reason[:5000]} if item.reason else {}),
+            },
+        )
+        params = {
+            **{name: getattr(item.cell, name) for name in CELL},
+            "set_index": item.set_index,
+            "seed_index": item.seed_index,
+        }
+        values = {
+            **{f"score_{name}": value for name, value in item.scores.items()},
+            **{f"cost_{name}": value for name, value in item.costs.items()},
+            **{f"set_{name}": value for name, value in item.facts.items()},
+        }
+        environment = self._environment(item.environment)
+        self.client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(name, float(v), moment, 0) for name, v in values.items()],
+            params=[Param(name, str(value)[:6000]) for name, value in params.items()],
+            tags=[
+                RunTag("environment", item.environment),
+                RunTag("device", str(environment.get("device", ""))),
+            ],
+        )
+        self._log_set(item, parent)
+        self.client.set_terminated(
+            run.info.run_id, "FINISHED" if item.status == "ok" else "FAILED", end_time=moment
+        )
+        self.store.put_mirror(item.cell.suite, "run", item.run_key, self.uri, run.info.run_id)
+        self.store.commit()
+
+    def _remove_half_sent(self, item: _Unsent, experiment: str) -> None:
+        """Delete what a killed driver left half sent; found by its tag."""
+        pending = self.store.database.execute(
+            "SELECT 1 FROM mirror WHERE suite=? AND kind='run' AND key=? AND uri=?",
+            (item.cell.suite, item.run_key, self.uri),
+        ).fetchone()
+        if pending:
+            for run in self.client.search_runs(
+                [experiment], f"tags.run_key = '{item.run_key}'", max_results=10
+            ):
+                self.client.delete_run(run.info.run_id)
+
+    def _log_set(self, item: _Unsent, parent: str) -> None:
+        """Log a set's file once per suite, with the cell that first used it."""
+        suite, key = item.cell.suite, item.set_key
+        known = self.store.database.execute(
+            "SELECT 1 FROM mirror WHERE suite=? AND kind='set' AND key=? AND uri=?",
+            (suite, key, self.uri),
+        ).fetchone()
+        if known:
+            return
+        folder = self.store.set_folder(key)
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            if path.stat().st_size <= MAX_ARTIFACT_BYTES:
+                self.client.log_artifact(parent, str(path), f"sets/{item.set_index}-{key[:12]}")
+        self.store.put_mirror(suite, "set", key, self.uri, parent)
+
+    def _experiment(self, suite: str) -> str:
+        if suite not in self._experiments:
+            name = f"text-distillation/{suite}"
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                location = None
+                if self.uri.startswith("sqlite"):
+                    location = (self.store.root.resolve() / "mlflow-artifacts" / suite).as_uri()
+                self._experiments[suite] = self.client.create_experiment(name, location)
+            else:
+                if found.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(found.experiment_id)
+                self._experiments[suite] = found.experiment_id
+        return self._experiments[suite]
+
+    def _parent(self, cell: CellId, item: _Unsent) -> str:
+        """The parent run of a cell, made on first use and found again by its tag."""
+        if cell not in self._parents:
+            from benchmark.core.keys import canonical_json, sha256_text
+
+            key = sha256_text(canonical_json([getattr(cell, name) for name in CELL]))[:40]
+            row = self.store.database.execute(
+                "SELECT mlflow_id FROM mirror WHERE suite=? AND kind='cell' AND key=? AND uri=?",
+                (cell.suite, key, self.uri),
+            ).fetchone()
+            if row is None:
+                experiment = self._experiment(cell.suite)
+                found = self.client.search_runs([experiment], f"tags.cell_key = '{key}'")
+                run_id = found[0].info.run_id if found else self._make_parent(cell, key, item)
+                self.store.put_mirror(cell.suite, "cell", key, self.uri, run_id)
+                self._parents[cell] = run_id
+            else:
+                self._parents[cell] = row[0]
+        return self._parents[cell]
+
+    def _make_parent(self, cell: CellId, key: str, item: _Unsent) -> str:
+        from mlflow.entities import Param
+
+        run = self.client.create_run(
+            self._experiment(cell.suite),
+            start_time=int(item.created * 1000),
+            run_name=cell.label,
+            tags={"cell_key": key, "kind": "cell", "environment": item.environment},
+        )
+        params = {name: getattr(cell, name) for name in CELL}
+        environment = self._environment(item.environment)
+        params |= {f"version_{k}": v for k, v in environment.get("versions", {}).items()}
+        params |= {k: environment[k] for k in ("python", "device", "system") if k in environment}
+        self.client.log_batch(
+            run.info.run_id, params=[Param(name, str(v)[:6000]) for name, v in params.items()]
+        )
+        self.client.set_terminated(run.info.run_id)
+        return run.info.run_id
+
+    def _environment(self, key: str) -> dict[str, Any]:
+        if key not in self._environments:
+            row = self.store.database.execute(
+                "SELECT body FROM environments WHERE environment=?", (key,)
+            ).fetchone()
+            self._environments[key] = json.loads(row[0]) if row else {}
+        return self._environments[key]
+
+
+class BackgroundMirror:
+    """Keeps MLflow up to date in a thread while the driver works; never stops the work.
+
+    Use as a context manager. `failure` says afterwards why something was not sent, if so.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uri = tracking_uri(root)
+        self.failure = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def __enter__(self) -> BackgroundMirror:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        """Send batches until told to stop, then what is left."""
+        try:
+            store = Store(self.root)
+            try:
+                mirror = Mirror(store, self.uri)
+                while not self._stop.wait(PAUSE_SECONDS):
+                    mirror.sync(self._stop.is_set)
+                mirror.sync()
+            finally:
+                store.close()
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep MLflow's and its migrations' log lines out of the benchmark's output."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        logging.getLogger("mlflow").debug("MLflow took %.1f s", time.monotonic() - started)

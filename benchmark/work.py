@@ -1,0 +1,278 @@
+"""The work itself: make one set, train the runs of one cell. Pure functions of a job and a library.
+
+They run in any process. They write only content-addressed files (sets, features, states) and hand
+everything else back as messages; the driver alone writes rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.data import TaskData
+from benchmark.core.distilled import DistilledSet
+from benchmark.core.errors import BenchmarkError, DamagedFileError
+from benchmark.core.learner import LEARNERS, Outcome, Run
+from benchmark.core.library import Library
+from benchmark.core.locks import kernel_lock
+from benchmark.core.method import METHODS, Budget, Method
+from benchmark.core.pool import Pool
+from benchmark.core.records import RunRecord, SetRecord, Status
+from benchmark.core.seeding import numpy_generator, seed_of
+
+
+@dataclass(frozen=True)
+class SetJob:
+    """Make one distilled set and save it under its key.
+
+    `fraction` is the share of the pool that the set is made from (1: all of it).
+    """
+
+    task: str
+    method: str
+    params: Mapping[str, Any]
+    budget: Budget
+    set_index: int
+    seed: int
+    fraction: float
+    resample_seed: int
+    set_key: str
+    folder: Path
+    state_folder: Path | None
+    state_seed: int
+    ingredients: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training of a job: its key, the set it needs and the learner's seed."""
+
+    run_key: str
+    set_key: str
+    set_hash: str
+    folder: Path
+    seed: int
+    ingredients: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Train and score runs that share a task and a learner; normally those of one cell."""
+
+    task: str
+    learner: str
+    params: Mapping[str, Any]
+    runs: tuple[PlannedRun, ...]
+    keep_logits: Path | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave: its record, and the predicted class of every test row."""
+
+    record: RunRecord
+    predictions: np.ndarray | None = field(repr=False, default=None)
+
+
+Job = SetJob | TrainJob
+Message = SetRecord | Trained
+
+
+def perform(job: Job, library: Library) -> Iterator[Message]:
+    """Do a job. Whatever goes wrong inside becomes a failed record, so that others go on.
+
+    A full disk and the like (`OSError`) do propagate: no later job would fare better.
+    """
+    if isinstance(job, SetJob):
+        yield _make_set(job, library)
+    else:
+        yield from _train(job, library)
+
+
+def _make_set(job: SetJob, library: Library) -> SetRecord:
+    started = time.perf_counter()
+    memory = PeakMemory()
+    try:
+        data = library.task(job.task)
+        method = METHODS.build(job.method, job.params)
+        state = None
+        if job.state_folder is not None:
+            state = prepare_state(method, data.pool, job.state_folder, job.state_seed)
+        pool = data.pool
+        if job.fraction < 1:
+            pool = pool.resample(job.fraction, numpy_generator(job.resample_seed))
+        distilled = distil(method, pool, job.budget, job.seed, state)
+        seconds = time.perf_counter() - started
+        distilled.save(job.folder)
+    except OSError:
+        raise
+    except Exception as error:
+        return SetRecord(job.set_key, "", Status.FAILED, reason(error), job.ingredients)
+    facts = {"distil_seconds": seconds, "distil_memory_mb": memory.megabytes(), **distilled.size()}
+    facts.update(_overlaps(distilled, data, library))
+    return SetRecord(job.set_key, distilled.content_hash, Status.OK, "", job.ingredients, facts)
+
+
+def distil(
+    method: Method, pool: Pool, budget: Budget, seed: int, state: Path | None
+) -> DistilledSet:
+    """Run a method with one BLAS thread, so that every executor computes the same bits."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        return method.distil(pool, budget, numpy_generator(seed), state)
+
+
+def prepare_state(method: Method, pool: Pool, folder: Path, seed: int) -> Path:
+    """Return the folder of a method's prepared state; made by one process, the others wait.
+
+    The work goes on in `FOLDER.partial`, which a killed preparation finds again.
+    """
+    with kernel_lock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.is_dir():
+            partial = folder.with_name(f"{folder.name}.partial")
+            partial.mkdir(parents=True, exist_ok=True)
+            method.prepare(pool, numpy_generator(seed), partial)
+            partial.rename(folder)
+    return folder
+
+
+def _overlaps(distilled: DistilledSet, data: TaskData, library: Library) -> dict[str, float]:
+    if distilled.columns is None:
+        return {}
+    from evaluators.audits import TextIndex
+
+    scratch = library.test_texts(data.task.name).scratch
+    if "audits" not in scratch:
+        scratch["audits"] = TextIndex(data.pool.texts()), TextIndex(data.test.columns)
+    train, test = scratch["audits"]
+    whole = len(distilled) == len(data.pool)
+    return {
+        "copies": 1.0 if whole else train.copies(distilled.columns),
+        "overlap_train": train.overlap(distilled.columns),
+        "overlap_test": test.overlap(distilled.columns),
+        "test_copies": test.copies(distilled.columns),
+    }
+
+
+def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
+    runs: list[PlannedRun] = list(job.runs)
+    done = 0
+    memory = PeakMemory()
+    try:
+        data = library.task(job.task)
+        learner = LEARNERS.build(job.learner, job.params)
+        models = {name: library.model_folder(name) for name in learner.models}
+        sets: dict[str, DistilledSet] = {}
+        ready = []
+        for run in runs:
+            if run.set_key not in sets:
+                sets[run.set_key] = DistilledSet.load(run.folder, run.set_hash)
+            ready.append(Run(sets[run.set_key], run.seed))
+        outcomes = learner.fit_predict(ready, library.test_texts(job.task), models)
+        for run, outcome in zip(runs, outcomes, strict=False):
+            trained = _score(run, outcome, data, memory.megabytes())
+            if job.keep_logits is not None and outcome.scores is not None:
+                _keep_logits(job.keep_logits, run.run_key, outcome.scores)
+            done += 1
+            yield trained
+        why = f"learner {job.learner} gave {done} outcomes for {len(runs)} runs"
+    except (OSError, DamagedFileError):
+        raise
+    except Exception as error:
+        why = reason(error)
+    for run in runs[done:]:
+        yield Trained(RunRecord(run.run_key, Status.FAILED, why, ingredients=run.ingredients))
+
+
+def _score(run: PlannedRun, outcome: Outcome, data: TaskData, megabytes: float) -> Trained:
+    from evaluators.scoring import score
+
+    costs = {
+        "train_seconds": outcome.train_seconds,
+        "predict_seconds": outcome.predict_seconds,
+        "peak_memory_mb": megabytes,
+        **outcome.extra,
+    }
+    why = outcome.error
+    if why is None:
+        why = _fault(outcome.scores, len(data.test.labels), data.task.n_classes)
+    if why is not None or outcome.scores is None:
+        record = RunRecord(
+            run.run_key, Status.FAILED, why or "no scores", {}, costs, run.ingredients
+        )
+        return Trained(record)
+    predictions = outcome.scores.argmax(axis=1)
+    scores = score(data.task.metric, predictions, data.test.labels, data.task.n_classes)
+    record = RunRecord(run.run_key, Status.OK, "", scores, costs, run.ingredients)
+    return Trained(record, predictions)
+
+
+def _fault(scores: np.ndarray | None, n_test: int, n_classes: int) -> str | None:
+    """Say what is wrong with a learner's scores, if anything is."""
+    if scores is None:
+        return "the learner returned no scores"
+    if scores.shape != (n_test, n_classes):
+        return f"the learner returned scores of shape {scores.shape}, not {(n_test, n_classes)}"
+    if np.isnan(scores).any():
+        return f"the learner returned NaN for {int(np.isnan(scores).any(axis=1).sum())} test rows"
+    return None
+
+
+def _keep_logits(folder: Path, key: str, scores: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{key}.npy"
+    with temporary.open("wb") as handle:
+        np.save(handle, scores.astype(np.float16))
+    temporary.rename(folder / f"{key}.npy")
+
+
+def reason(error: BaseException) -> str:
+    """One line for a reader: the message of our own errors, type and place of any other."""
+    if isinstance(error, BenchmarkError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}{place}"
+
+
+class PeakMemory:
+    """Peak resident memory since this object was made, in MB, where the kernel allows a reset.
+
+    Elsewhere it is the peak of the whole process.
+    """
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def megabytes(self) -> float:
+        """The peak so far."""
+        try:
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return round(int(line.split()[1]) / 1024, 1)
+        except OSError:
+            pass
+        import resource
+
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def remove_set(folder: Path) -> None:
+    """Delete a damaged set, so that it is made again."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def state_seed(task: str, method: str, protocol_seed: int) -> int:
+    """Seed of a method's preparation, which all budgets and sets share."""
+    return seed_of("prepare", task=task, method=method, protocol=protocol_seed)

@@ -1,0 +1,1 @@
+"""Judges of distilled sets: learners, metrics, statistics and audits."""

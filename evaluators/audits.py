@@ -1,0 +1,69 @@
+"""Audits of distilled texts: copies of training rows, and 8-grams shared with train and test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Columns = Mapping[str, Sequence[str]]
+NGRAM = 8
+_WORD = re.compile(r"\w+")
+
+
+def normalise(text: str) -> str:
+    """Lower-case a text and keep its words only, one space apart."""
+    return " ".join(_WORD.findall(text.lower()))
+
+
+class TextIndex:
+    """What is needed to tell whether a row is copied from, or overlaps with, a split.
+
+    Copies are whole rows, all columns equal after `normalise`. Overlap is one common run of eight
+    words in any column. N-grams are kept as sorted 64-bit hashes, 8 bytes each, so that a split of
+    six million words fits in 50 MB.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        rows = list(zip(*columns.values(), strict=True))
+        normalised = [[normalise(text) for text in row] for row in rows]
+        self._rows = {hash(tuple(row)) for row in normalised}
+        self._grams = np.unique(_grams([text for row in normalised for text in row])[0])
+
+    def copies(self, columns: Columns) -> float:
+        """Share of rows that stand in the split."""
+        rows = list(zip(*columns.values(), strict=True))
+        found = [hash(tuple(normalise(text) for text in row)) in self._rows for row in rows]
+        return float(np.mean(found))
+
+    def overlap(self, columns: Columns) -> float:
+        """Share of rows that have an 8-gram in common with the split."""
+        texts = [normalise(text) for column in columns.values() for text in column]
+        grams, owner = _grams(texts)
+        n_rows = len(texts) // len(columns)
+        shared = np.zeros(n_rows, dtype=bool)
+        if len(grams) and len(self._grams):
+            at = np.searchsorted(self._grams, grams).clip(max=len(self._grams) - 1)
+            shared[owner[self._grams[at] == grams] % n_rows] = True
+        return float(shared.mean())
+
+
+def _grams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Hash every run of eight words; returns (hashes, index of the text each one is from)."""
+    words = [text.split() for text in texts]
+    lengths = np.array([len(row) for row in words], dtype=np.int64)
+    if lengths.sum() < NGRAM:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    # Python's string hash differs between processes; an index lives in one process only.
+    codes = np.fromiter(
+        (hash(word) for row in words for word in row), dtype=np.int64, count=int(lengths.sum())
+    ).view(np.uint64)
+    owner = np.repeat(np.arange(len(texts)), lengths)
+    n = len(codes) - NGRAM + 1
+    mixed = np.zeros(n, dtype=np.uint64)
+    for offset in range(NGRAM):
+        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + codes[offset : offset + n]
+        mixed ^= mixed >> np.uint64(29)
+    inside = owner[:n] == owner[NGRAM - 1 :]
+    return mixed[inside], owner[:n][inside]

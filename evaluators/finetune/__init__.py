@@ -1,0 +1,1 @@
+"""Fine-tuning many small classifiers from one pretrained model, without waste."""

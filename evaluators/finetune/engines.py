@@ -1,0 +1,25 @@
+"""Which engine trains a model."""
+
+from __future__ import annotations
+
+import torch
+
+from evaluators.finetune.architecture import architecture_of
+from evaluators.finetune.engine import Engine, PaddedEngine
+from evaluators.finetune.packed import PackedEngine
+from evaluators.finetune.pretrained import Pretrained
+
+
+def engine_for(pretrained: Pretrained, kind: str = "auto") -> Engine:
+    """Return the engine of a checkpoint, made once and kept with it.
+
+    `"auto"` packs where the architecture is known and pads otherwise; `"padded"` always pads.
+    """
+    if kind not in pretrained.engines:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        known = architecture_of(pretrained.model) if kind == "auto" else None
+        if known is None:
+            pretrained.engines[kind] = PaddedEngine(pretrained, device)
+        else:
+            pretrained.engines[kind] = PackedEngine(pretrained, known, device)
+    return pretrained.engines[kind]

@@ -1,0 +1,1 @@
+"""Learners: one file each, found by importing this package's modules."""

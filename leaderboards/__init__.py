@@ -1,0 +1,27 @@
+"""Leaderboards: from result rows to tables that anyone can check.
+
+>>> board = build_leaderboard(rows, suite="glue")
+>>> text = render(board, "md")
+
+This package is handed rows (`rows.COLUMNS`) and knows neither the store nor MLflow. The same rows
+give the same text on any machine.
+"""
+
+from leaderboards.formats import FORMATS, render, to_frame
+from leaderboards.model import CellResult, Leaderboard, build_leaderboard
+from leaderboards.publish import check_published, merge, read_results, render_published
+from leaderboards.terminal import terminal_tables
+
+__all__ = [
+    "FORMATS",
+    "CellResult",
+    "Leaderboard",
+    "build_leaderboard",
+    "check_published",
+    "merge",
+    "read_results",
+    "render",
+    "render_published",
+    "terminal_tables",
+    "to_frame",
+]

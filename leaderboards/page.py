@@ -1,0 +1,157 @@
+"""The page of a suite, format-neutral: which sections there are and in what order."""
+
+from __future__ import annotations
+
+from leaderboards.averages import MIN_TASKS, across_learners, columns, rank_table, summary_tables
+from leaderboards.caption import reading_points, setup_tables, summary_sentences
+from leaderboards.costs import precision_table, run_table, set_table
+from leaderboards.coverage import count_table, gap_table
+from leaderboards.model import Leaderboard
+from leaderboards.scores import is_wide, main_tables
+from leaderboards.table import Page, Section, Table
+
+
+def make_page(board: Leaderboard) -> Page:
+    """Return the page of a leaderboard, a pure function of its rows."""
+    averages = columns(board)
+    tables = [table for made in main_tables(board).values() for table in made]
+    sections = [
+        Section("", summary_sentences(board), reading_points(board)),
+        _summary(board, averages) if is_wide(board) else None,
+        Section("Scores", _without_scores(board), tables=tuple(tables)),
+        _across(board, averages),
+        _ranks(board, averages),
+        _costs(board),
+        _precision(board),
+        _coverage(board),
+        _setup(board),
+    ]
+    return Page(f"Leaderboard: {board.suite}", tuple(section for section in sections if section))
+
+
+def _summary(board: Leaderboard, averages: list) -> Section | None:
+    tables = tuple(summary_tables(board, averages))
+    if not tables:
+        return None
+    counts = (
+        "+ / = / − counts the tasks on which the method is better than "
+        f"{board.reference}, not told apart from it, and worse (the test of the star)."
+        if board.reference
+        else "There is no reference, so nothing is counted."
+    )
+    return Section(
+        "Summary",
+        (
+            f"Mean score over the tasks of a column ({_tasks(board, averages)}), mean rank over "
+            "them (1 + the number of methods shown to be better, averaged), and counts against "
+            f"the reference: {counts} Every task is below, under Scores.",
+        ),
+        tables=tables,
+    )
+
+
+def _across(board: Leaderboard, averages: list) -> Section | None:
+    tables = tuple(across_learners(board, averages))
+    if not tables or len(board.tasks) == len(board.learners) == 1:
+        return None
+    few = (
+        " With fewer than ten tasks a test of the ranks over tasks would only describe, so there "
+        "is none."
+    )
+    over = f"Mean over the tasks of a column ({_tasks(board, averages)})"
+    return Section(
+        "Across learners",
+        (
+            f"{over if len(board.tasks) > 1 else 'Scores'} with a 95% interval by a two-stage "
+            "bootstrap (sets, then seeds within a set). The interval speaks of these tasks, not of "
+            "tasks in general. There is none where a cell has one set only."
+            f"{few if 1 < len(board.tasks) < MIN_TASKS else ''}",
+        ),
+        tables=tables,
+    )
+
+
+def _ranks(board: Leaderboard, averages: list) -> Section | None:
+    table = rank_table(board, averages)
+    if table is None:
+        return None
+    return Section(
+        "Ranks over tasks",
+        (
+            "Friedman's test on the mean scores, and Nemenyi's critical difference (CD): average "
+            "ranks that are further apart differ at 0.05. Methods joined by = are closer than "
+            f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe.",
+        ),
+        tables=(table,),
+    )
+
+
+def _costs(board: Leaderboard) -> Section | None:
+    tables = _there(set_table(board), run_table(board))
+    if not tables:
+        return None
+    return Section(
+        "Costs and contents",
+        (
+            "Sets: means over the tasks a method has. Trainings: means over cells, and the "
+            "highest peak of memory. A copy equals a training row after normalisation; the "
+            "8-gram columns give the share of rows with eight words in a row that also stand in "
+            "the split.",
+        ),
+        tables=tables,
+    )
+
+
+def _precision(board: Leaderboard) -> Section | None:
+    table = precision_table(board)
+    if table is None:
+        return None
+    return Section(
+        "How sure",
+        (
+            "Medians over complete cells. ICC is the share of a run's variance that its set "
+            "explains; the design effect is by how much that inflates the variance of a mean over "
+            "runs. The smallest detectable difference from the reference, in points, is what these "
+            "sets would find 80% of the time, before Holm.",
+        ),
+        tables=(table,),
+    )
+
+
+def _coverage(board: Leaderboard) -> Section:
+    gaps = gap_table(board)
+    said = "Cells by status." if gaps else "Cells by status: nothing is missing."
+    return Section("Coverage", (said,), tables=_there(count_table(board), gaps))
+
+
+def _setup(board: Leaderboard) -> Section:
+    said = (
+        f"Every number on this page is computed from {board.n_rows:,} rows (digest {board.digest})."
+    )
+    return Section("Setup", (said,), tables=setup_tables(board))
+
+
+def _without_scores(board: Leaderboard) -> tuple[str, ...]:
+    """Name what has no score at all, and so is missing from the tables."""
+    scored = [cell.id for cell in board.cells if cell.summary is not None]
+    if not scored:
+        return ("No cell has a score; the reasons stand under Coverage.",)
+    kinds = {
+        "task": [t for t in board.tasks if t not in {cell.task for cell in scored}],
+        "learner": [t for t in board.learners if t not in {cell.learner for cell in scored}],
+    }
+    parts = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]
+    return (f"Without any score (see Coverage): {'; '.join(parts)}.",) if parts else ()
+
+
+def _tasks(board: Leaderboard, averages: list) -> str:
+    """Say over how many tasks the averages go."""
+    sizes = sorted({len(column.tasks) for column in averages})
+    if sizes == [len(board.tasks)]:
+        return f"all {sizes[0]}"
+    number = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0] if sizes else 0}"
+    return f"{number} of {len(board.tasks)}, in each column those that its methods share"
+
+
+def _there(*tables: Table | None) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table is not None)

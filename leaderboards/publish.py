@@ -1,0 +1,154 @@
+"""Published results: a Parquet file of rows, and the pages that follow from it alone."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.core.errors import InputError
+from benchmark.core.keys import canonical_json
+from benchmark.core.records import Status
+from leaderboards.formats import to_csv
+from leaderboards.markdown import to_markdown
+from leaderboards.model import build_leaderboard
+from leaderboards.rows import CELL, COLUMNS, IDENTITY, PLAN, normalise, parse
+
+DIFF_LINES = 60
+"""Lines of a diff that are shown."""
+
+PATH = re.compile(
+    r"file:/+[^\s'\"]+"
+    r"|(?<![\w.~/-])~?(?:/[\w.@+~-]+){2,}/?"
+    r"|(?<![\w.~/-])~/[\w.@+~-]+"
+    r"|\b[A-Za-z]:(?:[/\\]+[\w.@+~-]+)+"
+)
+"""An absolute path, such as a reason may quote: POSIX, below a home, Windows, a file URL."""
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Merge rows into a Parquet file of results and return what it now holds.
+
+    A row replaces the one of the same identity; the plan and the `info` of a cell are then the new
+    ones on all its rows. A cell has either runs or a placeholder: runs replace a placeholder, and
+    a placeholder replaces runs unless one of them is ok (that a model is not to be had on the next
+    machine takes nothing back). Merging the same rows again changes nothing.
+
+    Only the listed columns are kept, and absolute paths in texts are cut out.
+    """
+    new = _without_paths(normalise(frame))
+    rows = _combine(read_results(results), new) if results.exists() else new
+    rows = normalise(rows)
+    if len(suites := sorted(set(rows.suite))) > 1:
+        raise InputError(f"{results.name} holds one suite, not {' and '.join(suites)}")
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=results.parent, prefix=".publish-") as folder:
+        temporary = Path(folder) / results.name
+        rows.to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, results)
+    return rows
+
+
+def read_results(results: Path) -> pd.DataFrame:
+    """Read a Parquet file of results."""
+    if not results.exists():
+        raise InputError(f"there are no published results at {results}")
+    try:
+        frame = pd.read_parquet(results, engine="pyarrow")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{results} cannot be read as Parquet: {error}") from error
+    return normalise(frame)
+
+
+def render_published(results: Path, published: Path) -> list[Path]:
+    """Write `<suite>.md` and `<suite>.csv` from the results alone; return their paths."""
+    published.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in _pages(results).items():
+        with tempfile.TemporaryDirectory(dir=published, prefix=".publish-") as folder:
+            temporary = Path(folder) / name
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+            os.replace(temporary, published / name)
+        written.append(published / name)
+    return written
+
+
+def check_published(results: Path, published: Path) -> str:
+    """Return how the published pages differ from what the results say, "" if they do not."""
+    lines: list[str] = []
+    for name, text in _pages(results).items():
+        page = published / name
+        found = page.read_bytes().decode("utf-8", "replace") if page.exists() else ""
+        if found != text:
+            there = name if page.exists() else f"{name} (missing)"
+            lines += difflib.unified_diff(
+                found.split("\n"), text.split("\n"), there, f"{name} (from the rows)", n=1,
+                lineterm="",
+            )  # fmt: skip
+    if len(lines) > DIFF_LINES:
+        lines = [*lines[:DIFF_LINES], f"... {len(lines) - DIFF_LINES} more lines"]
+    return "\n".join(lines)
+
+
+def _pages(results: Path) -> dict[str, str]:
+    board = build_leaderboard(read_results(results))
+    if not SAFE_NAME.fullmatch(board.suite):
+        raise InputError(f"suite {board.suite!r} is no name for a file")
+    return {f"{board.suite}.md": to_markdown(board), f"{board.suite}.csv": to_csv(board)}
+
+
+def _combine(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    cells = pd.concat([old, new]).groupby(CELL, sort=False).ngroup().to_numpy()
+    old_cells, new_cells = cells[: len(old)], cells[len(old) :]
+    done = np.unique(old_cells[(old.status == Status.OK).to_numpy()])
+    runs_come = np.unique(new_cells[(new["set_index"] >= 0).to_numpy()])
+    only_placeholder = np.setdiff1d(new_cells, runs_come)
+
+    new_stays = ~(np.isin(new_cells, only_placeholder) & np.isin(new_cells, done))
+    new, new_cells = new[new_stays], new_cells[new_stays]
+    replaced = np.where(
+        old["set_index"] < 0,
+        np.isin(old_cells, runs_come),
+        np.isin(old_cells, np.setdiff1d(only_placeholder, done)),
+    )
+    old, old_cells = old[~replaced], old_cells[~replaced]
+
+    plan = new.groupby(new_cells)[PLAN].first()
+    known = np.isin(old_cells, plan.index)
+    plan = plan.reindex(old_cells)
+    old = old.assign(**{name: np.where(known, plan[name], old[name]) for name in PLAN})
+    return pd.concat([old, new])[COLUMNS].drop_duplicates(IDENTITY, keep="last")
+
+
+def _without_paths(rows: pd.DataFrame) -> pd.DataFrame:
+    clean = {}
+    for name in ("reason", "device", "environment", "info"):
+        cleaned = _clean if name in ("reason", "device") else _clean_json
+        clean[name] = rows[name].map({text: cleaned(text) for text in rows[name].unique()})
+    return rows.assign(**clean)
+
+
+def _clean_json(text: str) -> str:
+    value = parse(text)
+    cleaned = _clean(value)
+    return text if cleaned == value else canonical_json(cleaned)
+
+
+def _clean(value: Any) -> Any:
+    """Return a text, or all texts inside a JSON value, without absolute paths."""
+    if isinstance(value, str):
+        return PATH.sub("(path)", value)
+    if isinstance(value, Mapping):
+        return {_clean(name): _clean(inner) for name, inner in value.items()}
+    return [_clean(inner) for inner in value] if isinstance(value, list) else value
