@@ -73,6 +73,7 @@ class Cell:
     set_encoders: Mapping[str, str]
     run_models: Mapping[str, str]
     info: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
 
     @property
     def indices(self) -> list[tuple[int, int]]:
@@ -417,6 +418,7 @@ def _cell(
         set_encoders={},
         run_models={},
         info=info,
+        classes=task.classes,
     )
 
 
@@ -459,7 +461,8 @@ def _check_budgets(cells: Iterable[Cell]) -> None:
             if there < wanted:
                 resampled = f" ({there} in a resampled pool)" if cell.fraction < 1 else ""
                 raise InputError(
-                    f"task {cell.id.task!r}: class number {label} has {count} training examples"
+                    f"task {cell.id.task!r}: class {cell.classes[label]!r} has {count} training "
+                    "examples"
                     f"{resampled}, fewer than DPC {cell.id.dpc}, which {cell.method.name!r} would "
                     "select; give a lower --dpc, or leave the task out with --tasks-only"
                 )

@@ -98,11 +98,13 @@ def perform(job: Job, library: Library) -> Iterator[Message]:
 
 
 def _make_set(job: SetJob, library: Library) -> SetRecord:
-    started = time.perf_counter()
     memory = PeakMemory()
     try:
         data = library.task(job.task)
         method = METHODS.build(job.method, job.params)
+        for encoder in method.encoders:
+            data.pool.embed(encoder)  # shared by all sets and methods, so it is in no set's time
+        started = time.perf_counter()
         state = None
         if job.state_folder is not None:
             state = prepare_state(method, data.pool, job.state_folder, job.state_seed)

@@ -10,6 +10,9 @@ from leaderboards.model import Leaderboard
 from leaderboards.scores import is_wide, main_tables
 from leaderboards.table import Page, Section, Table
 
+FEW_SETS = 10
+"""Below this a bootstrap interval is too narrow to be printed without saying so."""
+
 
 def make_page(board: Leaderboard) -> Page:
     """Return the page of a leaderboard, a pure function of its rows."""
@@ -18,7 +21,7 @@ def make_page(board: Leaderboard) -> Page:
     sections = [
         Section("", summary_sentences(board), reading_points(board)),
         _summary(board, averages) if is_wide(board) else None,
-        Section("Scores", _without_scores(board), tables=tuple(tables)),
+        Section("Scores", _what_scores_show(board), tables=tuple(tables)),
         _across(board, averages),
         _ranks(board, averages),
         _costs(board),
@@ -54,6 +57,8 @@ def _across(board: Leaderboard, averages: list) -> Section | None:
     tables = tuple(across_learners(board, averages))
     if not tables or len(board.tasks) == len(board.learners) == 1:
         return None
+    budgeted = [cell for cell in board.cells if cell.id.dpc != "0" and cell.summary is not None]
+    narrow = f" From fewer than {FEW_SETS} sets it is too narrow."
     few = (
         " With fewer than ten tasks a test of the ranks over tasks would only describe, so there "
         "is none."
@@ -65,6 +70,7 @@ def _across(board: Leaderboard, averages: list) -> Section | None:
             f"{over if len(board.tasks) > 1 else 'Scores'} with a 95% interval by a two-stage "
             "bootstrap (sets, then seeds within a set). The interval speaks of these tasks, not of "
             "tasks in general. There is none where a cell has one set only."
+            f"{narrow if any(cell.planned[0] < FEW_SETS for cell in budgeted) else ''}"
             f"{few if 1 < len(board.tasks) < MIN_TASKS else ''}",
         ),
         tables=tables,
@@ -131,8 +137,8 @@ def _setup(board: Leaderboard) -> Section:
     return Section("Setup", (said,), tables=setup_tables(board))
 
 
-def _without_scores(board: Leaderboard) -> tuple[str, ...]:
-    """Name what has no score at all, and so is missing from the tables."""
+def _what_scores_show(board: Leaderboard) -> tuple[str, ...]:
+    """Say how the main tables go, and name what has no score at all and so is in none."""
     scored = [cell.id for cell in board.cells if cell.summary is not None]
     if not scored:
         return ("No cell has a score; the reasons stand under Coverage.",)
@@ -141,7 +147,9 @@ def _without_scores(board: Leaderboard) -> tuple[str, ...]:
         "learner": [t for t in board.learners if t not in {cell.learner for cell in scored}],
     }
     parts = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]
-    return (f"Without any score (see Coverage): {'; '.join(parts)}.",) if parts else ()
+    told = ["One table for each learner."] if len(board.learners) > 1 else []
+    told += [f"Without any score (see Coverage): {'; '.join(parts)}."] if parts else []
+    return (" ".join(told),) if told else ()
 
 
 def _tasks(board: Leaderboard, averages: list) -> str:

@@ -45,7 +45,7 @@ def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
     Only the listed columns are kept, and absolute paths in texts are cut out.
     """
-    new = _without_paths(normalise(frame))
+    new = _without_idle_placeholders(_without_paths(normalise(frame)))
     rows = _combine(read_results(results), new) if results.exists() else new
     rows = normalise(rows)
     if len(suites := sorted(set(rows.suite))) > 1:
@@ -129,6 +129,13 @@ def _combine(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     plan = plan.reindex(old_cells)
     old = old.assign(**{name: np.where(known, plan[name], old[name]) for name in PLAN})
     return pd.concat([old, new])[COLUMNS].drop_duplicates(IDENTITY, keep="last")
+
+
+def _without_idle_placeholders(rows: pd.DataFrame) -> pd.DataFrame:
+    """Drop the placeholders of cells that have runs."""
+    cells = rows.groupby(CELL, sort=False).ngroup().to_numpy()
+    runs = (rows["set_index"] >= 0).to_numpy()
+    return rows[runs | ~np.isin(cells, cells[runs])]
 
 
 def _without_paths(rows: pd.DataFrame) -> pd.DataFrame:

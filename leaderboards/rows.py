@@ -96,7 +96,7 @@ def digest(rows: pd.DataFrame) -> str:
 def parse(text: str) -> Mapping[str, Any]:
     """Return the object in a JSON text ("" is an empty one). Shared: it must not be changed."""
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(text or "{}", parse_constant=_no_json)
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -134,11 +134,12 @@ def _numbers(values: pd.Series, kind: type) -> np.ndarray:
 
 
 def _texts(values: pd.Series) -> np.ndarray:
-    blank = values.isna().to_numpy()
-    return np.array(
-        ["" if empty else str(value) for value, empty in zip(values.tolist(), blank, strict=True)],
-        dtype=object,
-    )
+    codes, distinct = pd.factorize(values)  # a missing value has code -1
+    return np.array([*map(str, distinct), ""], dtype=object)[codes]
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check(rows: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""The command line: one verb a file. Exit codes: 0 done, 1 a cell failed, 2 bad input, 3 not had."""
+"""The command line, one verb a file. Exits: 0 done, 1 a cell failed, 2 bad input, 3 not had."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def leaderboard(
     offline: flags.Offline = False,
     tasks: flags.Tasks = None,
 ) -> None:
-    """Render a suite's leaderboard from the store's rows; --check reads the published rows alone."""
+    """Render a suite's leaderboard from the store's rows; --check reads the published rows."""
     if publish and check:
         raise InputError("--publish and --check exclude each other")
     if format_ is not None and format_ not in FORMATS:

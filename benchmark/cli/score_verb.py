@@ -65,21 +65,19 @@ def score(
     wanted = {cell.id for cell in plan.cells}
     table = Table("learner", "metric", "mean", "std", "95% interval", "sets", "runs", "status")
     for cell in board.cells:
-        if any(
-            (cell.task, cell.method, cell.params, cell.dpc, cell.learner)
-            == (i.task, i.method, i.params, i.dpc, i.learner)
-            for i in wanted
-        ):
-            table.add_row(
-                cell.learner,
-                cell.metric,
-                f"{cell.mean:.4f}",
-                f"{cell.std:.4f}",
-                f"{cell.ci_low:.4f} to {cell.ci_high:.4f}",
-                str(cell.n_sets),
-                str(cell.n_runs),
-                cell.status,
-            )
+        found = cell.summary
+        if cell.id not in wanted or found is None:
+            continue
+        table.add_row(
+            cell.id.learner,
+            cell.metric,
+            f"{found.mean:.4f}",
+            f"{found.std:.4f}",
+            f"{found.ci_low:.4f} to {found.ci_high:.4f}" if found.n_sets > 1 else "one set: none",
+            str(found.n_sets),
+            str(found.n_runs),
+            cell.status,
+        )
     Console().print(f"{name} on {task}: {len(sets)} sets", markup=False, highlight=False)
     Console().print(table)
     for cell_id, why in {**summary.failed, **summary.unavailable}.items():

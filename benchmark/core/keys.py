@@ -1,4 +1,4 @@
-"""Content keys: what a stored thing is made of, hashed. Every key is computed here and nowhere else.
+"""Content keys: what a stored thing is made of, hashed. All keys are computed here.
 
 A `Key` keeps its ingredients beside its digest, so that `plan --why` can name the one that changed.
 Raise the version of a kind when its *meaning* changes; old entries are then simply not found.

@@ -68,7 +68,9 @@ class Method(ABC):
     ) -> DistilledSet:
         """Make one set. `state` is the folder that `prepare` filled, if the method has one."""
 
-    def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
+    def prepare(  # noqa: B027 - most methods learn nothing
+        self, pool: Pool, rng: np.random.Generator, folder: Path
+    ) -> None:
         """Learn once per pool and leave the result in `folder`; sets of all budgets share it.
 
         A folder and not an object, so that it is never pickled and a killed preparation can

@@ -134,7 +134,7 @@ def test_a_planted_better_method_gets_a_star_and_a_worse_one_does_not(make_rows)
 def test_methods_that_are_alike_get_no_star_and_share_rank_one(make_rows):
     cells = table(make_rows(methods={"a": 0.0, "k-centers": 0.0}, spread=0.001, full=False))
     assert set(cells["rank"]) <= {1, 2}
-    assert (cells["rank"] == 1).mean() > 0.9
+    assert (cells["rank"] == 1).mean() > 0.85
 
 
 def test_holm_looks_at_one_task_learner_and_dpc_at_a_time(rows):

@@ -165,3 +165,9 @@ def test_a_suite_cannot_write_outside_the_directory(make_rows, results, publishe
     merge(results, make_rows(suite="../x"))
     with pytest.raises(InputError, match="no name for a file"):
         render_published(results, published)
+
+
+def test_a_placeholder_beside_runs_of_its_cell_is_dropped(rows, results, placeholder):
+    lines = placeholder(rows, rows.task == "sst2", "gone")
+    both = pd.concat([rows, lines[lines["set_index"] < 0]])
+    pd.testing.assert_frame_equal(merge(results, both), normalise(rows))
