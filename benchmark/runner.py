@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from benchmark.cells import Cell
 from benchmark.core.errors import DamagedFileError
 from benchmark.core.records import CellId, Row, SetRecord, Status
 from benchmark.environment import describe_environment
 from benchmark.executors import Executor
-from benchmark.plan import Cell, Plan
+from benchmark.plan import Plan
 from benchmark.store import Store
 from benchmark.work import PlannedRun, SetJob, Trained, TrainJob
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.availability import missing_for, task_facts, with_models
+from benchmark.cells import Cell, SkippedCell
 from benchmark.core.catalogue import Protocol, Suite
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.keys import Key, canonical_json, set_key
@@ -13,7 +15,7 @@ from benchmark.core.learner import LEARNERS
 from benchmark.core.library import Library
 from benchmark.core.method import Budget, Method
 from benchmark.core.records import CellId, SetRecord, Status
-from benchmark.plan import Cell, Plan, SkippedCell, missing_for, task_facts, with_models
+from benchmark.plan import Plan
 
 SUITE = "submitted"
 

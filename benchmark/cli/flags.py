@@ -20,6 +20,24 @@ Tasks = Annotated[
     list[Path] | None, typer.Option("--tasks", help="TOML file of further tasks and suites.")
 ]
 Suite = Annotated[str, typer.Option("--suite", help="Name of the suite.")]
+Methods = Annotated[str | None, typer.Option("--methods", help="Methods, comma-separated.")]
+Learners = Annotated[str | None, typer.Option("--learners", help="Learners, comma-separated.")]
+TasksOnly = Annotated[str | None, typer.Option("--tasks-only", help="Tasks of the suite to take.")]
+Dpc = Annotated[str | None, typer.Option("--dpc", help="Examples per class, as 5,10,20.")]
+Ratio = Annotated[str | None, typer.Option("--ratio", help="Shares of the rows, as 0.001,0.01.")]
+Protocol = Annotated[
+    str | None, typer.Option("--protocol", help="standard (20 sets x 5 seeds) or quick (3 x 1).")
+]
+Sets = Annotated[int | None, typer.Option("--sets", help="Distilled sets per cell.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Training seeds per set.")]
+Deterministic = Annotated[
+    str | None,
+    typer.Option("--deterministic", help="Deterministic methods: resample (pools) or once."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="method.param=value, repeatable.")
+]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file of these flags.")]
 DEFAULT_STORE = Path("benchmark-results")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.cells import Cell
 from benchmark.cli import flags
 from benchmark.cli.options import gather
 from benchmark.core.errors import InputError, did_you_mean
@@ -18,7 +18,7 @@ from benchmark.core.keys import changed_ingredients
 from benchmark.core.library import Library
 from benchmark.core.records import SetRecord, Status
 from benchmark.estimate import Costs
-from benchmark.plan import Cell, Plan, describe, make_plan
+from benchmark.plan import Plan, describe, make_plan
 from benchmark.store import Store
 
 
@@ -46,15 +46,15 @@ def add_to(app: typer.Typer) -> None:
 
 def plan(
     suite: flags.Suite,
-    methods: Annotated[str | None, typer.Option(help="Methods, comma-separated.")] = None,
-    learners: Annotated[str | None, typer.Option(help="Learners, comma-separated.")] = None,
-    tasks_only: Annotated[str | None, typer.Option(help="Tasks of the suite.")] = None,
-    dpc: Annotated[str | None, typer.Option(help="Examples per class, as 5,10,20.")] = None,
-    ratio: Annotated[str | None, typer.Option(help="Shares of the rows, as 0.001,0.01.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="standard (20 x 5) or quick.")] = None,
-    sets: Annotated[int | None, typer.Option(help="Distilled sets per cell.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Training seeds per set.")] = None,
-    deterministic: Annotated[str | None, typer.Option(help="resample or once.")] = None,
+    methods: flags.Methods = None,
+    learners: flags.Learners = None,
+    tasks_only: flags.TasksOnly = None,
+    dpc: flags.Dpc = None,
+    ratio: flags.Ratio = None,
+    protocol: flags.Protocol = None,
+    sets: flags.Sets = None,
+    seeds: flags.Seeds = None,
+    deterministic: flags.Deterministic = None,
     allow_partial: Annotated[bool, typer.Option("--allow-partial", hidden=True)] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", hidden=True)] = False,
     executor: Annotated[str, typer.Option(hidden=True)] = "local",
@@ -64,8 +64,8 @@ def plan(
     memory: Annotated[float | None, typer.Option(hidden=True)] = None,
     keep_logits: Annotated[bool, typer.Option("--keep-logits", hidden=True)] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True)] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="method.param=value.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of these flags.")] = None,
+    set_: flags.Settings = None,
+    config: flags.Config = None,
     why: Annotated[
         str | None, typer.Option(help="A cell, TASK/METHOD/DPC/LEARNER: what its keys are made of.")
     ] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,17 +27,15 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     suite: flags.Suite,
-    methods: Annotated[str | None, typer.Option(help="Methods, comma-separated.")] = None,
-    learners: Annotated[str | None, typer.Option(help="Learners, comma-separated.")] = None,
-    tasks_only: Annotated[str | None, typer.Option(help="Tasks of the suite to run.")] = None,
-    dpc: Annotated[str | None, typer.Option(help="Examples per class, as 5,10,20.")] = None,
-    ratio: Annotated[str | None, typer.Option(help="Shares of the rows, as 0.001,0.01.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="standard (20 x 5) or quick.")] = None,
-    sets: Annotated[int | None, typer.Option(help="Distilled sets per cell.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Training seeds per set.")] = None,
-    deterministic: Annotated[
-        str | None, typer.Option(help="Deterministic methods: resample (pools) or once.")
-    ] = None,
+    methods: flags.Methods = None,
+    learners: flags.Learners = None,
+    tasks_only: flags.TasksOnly = None,
+    dpc: flags.Dpc = None,
+    ratio: flags.Ratio = None,
+    protocol: flags.Protocol = None,
+    sets: flags.Sets = None,
+    seeds: flags.Seeds = None,
+    deterministic: flags.Deterministic = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Exit 0 though something could not be had.")
     ] = False,
@@ -54,10 +51,8 @@ def run(
     memory: Annotated[float | None, typer.Option(help="GB that one worker may use.")] = None,
     keep_logits: Annotated[bool, typer.Option("--keep-logits", help="Keep logits too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check only.")] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="method.param=value, repeatable.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of these flags.")] = None,
+    set_: flags.Settings = None,
+    config: flags.Config = None,
     store: flags.Store = flags.DEFAULT_STORE,
     assets: flags.Assets = None,
     offline: flags.Offline = False,

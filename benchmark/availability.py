@@ -1,0 +1,60 @@
+"""What can be had on this machine: a task's data, and the models behind encoders and learners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from benchmark.cells import Cell, TaskFacts
+from benchmark.core.errors import UnavailableError
+from benchmark.core.learner import Learner
+from benchmark.core.library import Library
+from benchmark.core.method import Method
+
+
+def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
+    """Read what planning needs of a task; returns (None, reason) when its data cannot be had."""
+    try:
+        data = library.task(name)
+    except UnavailableError as error:
+        return None, str(error)
+    pool = data.pool
+    return (
+        TaskFacts(
+            pool=pool.fingerprint,
+            test=data.test.fingerprint,
+            class_counts=tuple(int(n) for n in pool.class_counts()),
+            train_rows=len(pool),
+            test_rows=len(data.test.labels),
+            dropped=pool.dropped,
+        ),
+        "",
+    )
+
+
+def missing_for(library: Library, encoders: Iterable[str], learner: Learner) -> str:
+    """Say which encoder or model cannot be had, if any; "" if all is there."""
+    try:
+        for name in (*encoders, *learner.encoders):
+            library.model_folder(library.catalogue.encoder(name).model)
+        for name in learner.models:
+            library.model_folder(name)
+    except UnavailableError as error:
+        return str(error)
+    return ""
+
+
+def is_structural_mismatch(method: Method, learner: Learner) -> bool:
+    """Whether the learner cannot use the method's kind of sets at all."""
+    return method.level not in learner.levels
+
+
+def with_models(library: Library, cell: Cell) -> Cell:
+    return replace(
+        cell,
+        set_encoders={name: library.encoder_fingerprint(name) for name in cell.method.encoders},
+        run_models={
+            **{name: library.model_fingerprint(name) for name in cell.learner.models},
+            **{name: library.encoder_fingerprint(name) for name in cell.learner.encoders},
+        },
+    )

@@ -1,0 +1,156 @@
+"""A planned cell: what its sets and trainings are made of, and so their keys, seeds and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.catalogue import Protocol
+from benchmark.core.keys import Key, canonical_json, combine, run_key, set_key, state_key
+from benchmark.core.learner import Learner
+from benchmark.core.method import Budget, Method
+from benchmark.core.records import CellId, CellPlan
+from benchmark.core.seeding import seed_of
+from benchmark.work import PlannedRun, SetJob, state_seed
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What planning needs to know of a task's data."""
+
+    pool: str
+    test: str
+    class_counts: tuple[int, ...]
+    train_rows: int
+    test_rows: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A planned cell with everything that its keys are made of."""
+
+    id: CellId
+    method: Method
+    learner: Learner
+    budget: Budget
+    n_sets: int
+    n_seeds: int
+    fraction: float
+    facts: TaskFacts
+    protocol: Protocol
+    metric: str
+    set_encoders: Mapping[str, str]
+    run_models: Mapping[str, str]
+    info: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def indices(self) -> list[tuple[int, int]]:
+        """All (set index, seed index) of the cell."""
+        return [(i, j) for i in range(self.n_sets) for j in range(self.n_seeds)]
+
+    def record(self, reason: str = "", *, structural: bool = False) -> CellPlan:
+        """What the store keeps of the plan."""
+        return CellPlan(
+            self.id, self.n_sets, self.n_seeds, self.metric, reason, structural, self.info
+        )
+
+    def set_key(self, set_index: int) -> Key:
+        """Key of one of the cell's sets; cells that differ in the learner only share it."""
+        pool = self.facts.pool
+        if self.fraction < 1:
+            pool = combine(pool, f"resample {self.fraction}", self._resample_seed(set_index))
+        return set_key(
+            method=self.method.name,
+            params=self.method.params(),
+            method_version=self.method.version,
+            pool=pool,
+            dpc=list(self.budget.per_class),  # type: ignore[arg-type]
+            set_index=set_index,
+            protocol_seed=self.protocol.seed,
+            encoders=self.set_encoders,
+        )
+
+    def _resample_seed(self, set_index: int) -> int:
+        # Without the method, so that all deterministic methods see the same twenty pools.
+        return seed_of(
+            "resample", task=self.id.task, set_index=set_index, protocol=self.protocol.seed
+        )
+
+    def set_job(self, set_index: int, store: Path, folder: Path) -> SetJob:
+        """The job that makes one of the cell's sets."""
+        key = self.set_key(set_index)
+        state = None
+        if self.method.needs_preparation:
+            prepared = state_key(
+                method=self.method.name,
+                params=self.method.params(),
+                method_version=self.method.version,
+                pool=self.facts.pool,
+                protocol_seed=self.protocol.seed,
+                encoders=self.set_encoders,
+            )
+            state = store / "states" / prepared.digest
+        return SetJob(
+            task=self.id.task,
+            method=self.method.name,
+            params=self.method.params(),
+            budget=self.budget,
+            set_index=set_index,
+            seed=seed_of(
+                "distil",
+                task=self.id.task,
+                method=self.method.name,
+                budget=canonical_json(list(self.budget.per_class)),
+                set_index=set_index,
+                protocol=self.protocol.seed,
+            ),
+            fraction=self.fraction,
+            resample_seed=self._resample_seed(set_index),
+            set_key=key.digest,
+            folder=folder,
+            state_folder=state,
+            state_seed=state_seed(self.id.task, self.method.name, self.protocol.seed),
+            ingredients=key.ingredients,
+        )
+
+    def run(self, index: tuple[int, int], set_hash: str, folder: Path, set_key: str) -> PlannedRun:
+        """One training of the cell, given the hash of its set."""
+        set_index, seed_index = index
+        # Without the method: methods are compared on common random numbers.
+        seed = seed_of(
+            "train",
+            task=self.id.task,
+            learner=self.learner.name,
+            set_index=set_index,
+            seed_index=seed_index,
+            protocol=self.protocol.seed,
+        )
+        key = run_key(
+            set_hash=set_hash,
+            learner=self.learner.name,
+            recipe=self.learner.params(),
+            learner_version=self.learner.version,
+            models=self.run_models,
+            test=self.facts.test,
+            metric=self.metric,
+            seed=None if self.learner.deterministic else seed,
+        )
+        return PlannedRun(
+            run_key=key.digest,
+            set_key=set_key,
+            set_hash=set_hash,
+            folder=folder,
+            seed=0 if self.learner.deterministic else seed,
+            ingredients=key.ingredients,
+        )
+
+
+@dataclass(frozen=True)
+class SkippedCell:
+    """A cell that cannot be run here, and why."""
+
+    plan: CellPlan
