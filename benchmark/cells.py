@@ -120,11 +120,11 @@ class Cell:
     def run(self, index: tuple[int, int], set_hash: str, folder: Path, set_key: str) -> PlannedRun:
         """One training of the cell, given the hash of its set."""
         set_index, seed_index = index
-        # Without the method: methods are compared on common random numbers.
+        # Without the method: methods are compared on common random numbers; so are recipes.
         seed = seed_of(
             "train",
             task=self.id.task,
-            learner=self.learner.name,
+            learner=self.learner.name.partition("@")[0],
             set_index=set_index,
             seed_index=seed_index,
             protocol=self.protocol.seed,

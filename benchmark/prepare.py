@@ -13,7 +13,7 @@ from benchmark.core.assets import PACKAGE, model_files
 from benchmark.core.catalogue import Suite
 from benchmark.core.errors import UnavailableError
 from benchmark.core.keys import sha256_file
-from benchmark.core.learner import LEARNERS
+from benchmark.core.learner import build_learner
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS
 
@@ -47,7 +47,7 @@ def _models_of(library: Library, suite: Suite) -> list[str]:
     for methods, learners in blocks:
         adapters = [METHODS.build(name) for name in methods if "encoder" in _fields(name)]
         encoders = {suite.encoder or encoder for method in adapters for encoder in method.encoders}
-        for learner in map(LEARNERS.build, learners):
+        for learner in map(build_learner, learners):
             names += learner.models
             encoders |= set(learner.encoders)
         names += [library.catalogue.encoder(encoder).model for encoder in sorted(encoders)]

@@ -20,7 +20,7 @@ import numpy as np
 from benchmark.core.data import TaskData
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, DamagedFileError
-from benchmark.core.learner import LEARNERS, Outcome, Run
+from benchmark.core.learner import Outcome, Run, build_learner
 from benchmark.core.library import Library
 from benchmark.core.locks import kernel_lock
 from benchmark.core.method import METHODS, Budget, Method
@@ -171,7 +171,7 @@ def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
     memory = PeakMemory()
     try:
         data = library.task(job.task)
-        learner = LEARNERS.build(job.learner, job.params)
+        learner = build_learner(job.learner, job.params)
         models = {name: library.model_folder(name) for name in learner.models}
         sets: dict[str, DistilledSet] = {}
         ready = []

@@ -29,8 +29,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
-        for verb in VERBS:
-            import_module(f"benchmark.cli.{verb}_verb").add_to(app)
+        load_verbs()
         app()
     except BenchmarkError as error:
         fail(str(error), error.exit_code)
@@ -48,6 +47,13 @@ def main() -> None:
         fail(f"{error.filename or 'the store'}: {error.strerror}. {_os_advice(error)}", 1)
     except KeyboardInterrupt:
         fail("stopped; what is finished is kept, the same command does the rest", 130)
+
+
+def load_verbs() -> None:
+    """Import each verb's file and add it to the app, once."""
+    if not app.registered_commands:
+        for verb in VERBS:
+            import_module(f"benchmark.cli.{verb}_verb").add_to(app)
 
 
 def fail(message: str, code: int) -> None:

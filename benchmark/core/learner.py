@@ -15,6 +15,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.errors import InputError
 from benchmark.core.parameters import parameters_of
 from benchmark.core.registry import Registry, registering
 
@@ -119,3 +120,22 @@ LEARNERS: Registry[Learner] = Registry(
 def register_learner(name: str, *, paper: str = "", **preset: Any) -> Callable[[type], type]:
     """Register a learner under `name`; `preset` are parameters of a named variant."""
     return registering(LEARNERS, name, paper=paper, **preset)
+
+
+def build_learner(name: str, params: Mapping[str, Any] | None = None) -> Learner:
+    """Construct a learner from its name, or from a variant's: `minilm@steps=400@dropout=0`.
+
+    A variant is the named learner with other parameters; tables show it under its full name.
+
+    Raises `InputError` for an unknown name or parameter, or a variant that is not `key=value`.
+    """
+    base, *variants = name.split("@")
+    given: dict[str, Any] = {}
+    for variant in variants:
+        key, equals, value = variant.partition("=")
+        if not (key and equals and value) or key in given:
+            raise InputError(f"learner {name!r}: write a variant as {base}@key=value@key=value")
+        given[key] = value
+    learner = LEARNERS.build(base, {**given, **(params or {})})
+    object.__setattr__(learner, "name", name)
+    return learner

@@ -1,0 +1,64 @@
+"""The README's method and task are run as they stand there."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import VERBS
+from benchmark.core.catalogue import Catalogue
+from benchmark.core.method import METHODS
+from benchmark.testing import run_method_checks
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+
+
+def test_the_method_passes_the_conformance_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks("python")
+    METHODS.names()  # the built-in methods are registered before the one from the README
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    module = types.ModuleType("readme_method")
+    monkeypatch.setitem(sys.modules, "readme_method", module)
+    exec(compile(code, "README.md", "exec"), module.__dict__)
+    results = run_method_checks("longest")
+    assert {result.status for result in results} <= {"passed", "skipped"}, results
+    assert code.count("\n") < 25
+
+
+def test_the_task_is_read_by_the_catalogue(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    (tmp_path / "tickets.toml").write_text(text, encoding="utf-8")
+    catalogue = Catalogue.load([tmp_path / "tickets.toml"])
+    assert catalogue.task("tickets").text == ("subject", "body")
+    assert catalogue.suite("tickets").tasks == ("tickets",)
+
+
+def test_every_command_names_a_verb_and_flags_that_exist() -> None:
+    import typer.main
+
+    from benchmark.cli import app, load_verbs
+
+    load_verbs()
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert set(known) == set(VERBS)
+    text = README.read_text(encoding="utf-8")
+    commands = re.findall(r"python -m benchmark (\w[\w-]*)([^`\n#]*)", text)
+    assert len(commands) > 10
+    for verb, rest in commands:
+        assert verb in known, verb
+        flags = {option for parameter in known[verb].params for option in parameter.opts}
+        for flag in re.findall(r"(--[a-z-]+)", rest):
+            assert flag in flags, (verb, flag)
+
+
+def test_every_linked_file_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
+        assert "://" in target or (README.parent / target).exists(), target
