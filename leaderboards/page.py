@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leaderboards.agreement import agreement_table
 from leaderboards.averages import MIN_TASKS, across_learners, columns, rank_table, summary_tables
 from leaderboards.caption import reading_points, setup_tables, summary_sentences
 from leaderboards.costs import precision_table, run_table, set_table
@@ -24,6 +25,7 @@ def make_page(board: Leaderboard) -> Page:
         Section("Scores", _what_scores_show(board), tables=tuple(tables)),
         _across(board, averages),
         _ranks(board, averages),
+        _agreement(board),
         _costs(board),
         _precision(board),
         _coverage(board),
@@ -87,6 +89,21 @@ def _ranks(board: Leaderboard, averages: list) -> Section | None:
             "Friedman's test on the mean scores, and Nemenyi's critical difference (CD): average "
             "ranks that are further apart differ at 0.05. Methods joined by = are closer than "
             f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe.",
+        ),
+        tables=(table,),
+    )
+
+
+def _agreement(board: Leaderboard) -> Section | None:
+    table = agreement_table(board)
+    if table is None:
+        return None
+    return Section(
+        "Does the order depend on the learner?",
+        (
+            "Kendall's rank correlation (tau-b) between two learners' orders of the methods, "
+            "averaged over the tasks and DPCs that both have (their number in brackets): 1 is the "
+            "same order, 0 no relation, −1 the reverse. It is of mean scores, so noise lowers it.",
         ),
         tables=(table,),
     )
