@@ -8,7 +8,6 @@ import pytest
 from leaderboards import build_leaderboard
 from leaderboards.agreement import agreement_table
 
-
 METHODS = ("a", "b", "c", "d")
 
 
