@@ -9,12 +9,13 @@ import numpy as np
 
 Columns = Mapping[str, Sequence[str]]
 NGRAM = 8
+TEXTS_PER_PART = 1000
 _WORD = re.compile(r"\w+")
 
 
 def normalise(text: str) -> str:
-    """Lower-case a text and keep its words only, one space apart."""
-    return " ".join(_WORD.findall(text.lower()))
+    """Lower-case a text and keep its words only, one space apart (as it is if it has none)."""
+    return " ".join(_WORD.findall(text.lower())) or " ".join(text.split())
 
 
 class TextIndex:
@@ -50,7 +51,22 @@ class TextIndex:
 
 
 def _grams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hash every run of eight words; returns (hashes, index of the text each one is from)."""
+    """Hash every run of eight words; returns (hashes, index of the text each one is from).
+
+    A thousand texts at a time: six million words as Python objects would take most of a GB.
+    """
+    parts = [
+        _grams_of_part(texts[start : start + TEXTS_PER_PART], start)
+        for start in range(0, len(texts), TEXTS_PER_PART)
+    ]
+    hashes, owners = zip(*parts, strict=True) if parts else ([], [])
+    return (
+        np.concatenate([np.empty(0, np.uint64), *hashes]),
+        np.concatenate([np.empty(0, np.int64), *owners]),
+    )
+
+
+def _grams_of_part(texts: Sequence[str], first: int) -> tuple[np.ndarray, np.ndarray]:
     words = [text.split() for text in texts]
     lengths = np.array([len(row) for row in words], dtype=np.int64)
     if lengths.sum() < NGRAM:
@@ -59,7 +75,7 @@ def _grams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     codes = np.fromiter(
         (hash(word) for row in words for word in row), dtype=np.int64, count=int(lengths.sum())
     ).view(np.uint64)
-    owner = np.repeat(np.arange(len(texts)), lengths)
+    owner = np.repeat(np.arange(first, first + len(texts)), lengths)
     n = len(codes) - NGRAM + 1
     mixed = np.zeros(n, dtype=np.uint64)
     for offset in range(NGRAM):

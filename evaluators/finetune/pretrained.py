@@ -84,6 +84,9 @@ def held(folder: Path, n_classes: int) -> Pretrained:
         }
         _HELD[folder] = Pretrained(load_tokenizer(folder), model, weights, fresh)
     pretrained = _HELD[folder]
+    for other in _HELD.values():
+        if other is not pretrained:
+            other.engines.clear()  # their optimisers; the weights stay held
     pretrained.with_classes(n_classes)
     return pretrained
 

@@ -73,7 +73,6 @@ class Transformer(Learner):
 
         folder = Path(models[self.model])
         pretrained = held(folder, len(test.classes))
-        engine = engine_for(pretrained, self.engine)
         texts = self._test_tokens(test, folder, pretrained)
         tokenised: dict[str, Ragged] = {}  # the last set only: its seeds come one after another
         for run in runs:
@@ -82,6 +81,8 @@ class Transformer(Learner):
                 if key not in tokenised:
                     columns = run.distilled.columns or {}
                     tokenised = {key: tokenise(pretrained.tokenizer, columns, self.max_length)}
+                # looked up each time: another cell may have used the model since the last yield
+                engine = engine_for(held(folder, len(test.classes)), self.engine)
                 trained = train_and_predict(
                     engine,
                     self.recipe(len(run.distilled)),

@@ -115,15 +115,20 @@ def matrix_rate(tokens):
 
 def parts_of_a_step(engine, examples, labels):
     """Median seconds of the parts of one step."""
-    parts = {"pack": [], "forward": [], "backward": [], "optimiser": []}
+    names = ("pack", "forward", "backward", "optimiser")
+    times = []
     for _ in range(STEPS):
-        kept = {}
-        parts["pack"].append(seconds(lambda: kept.update(packed=engine.pack(examples))))
-        forward = lambda: kept.update(loss=engine.loss(kept["packed"], labels))  # noqa: B023, E731
-        parts["forward"].append(seconds(forward))
-        parts["backward"].append(seconds(lambda: engine.backward(kept["loss"])))  # noqa: B023
-        parts["optimiser"].append(seconds(lambda: engine.update(1e-6)))
-    return {name: statistics.median(times) for name, times in parts.items()}
+        at = [time.perf_counter()]
+        packed = engine.pack(examples)
+        at.append(time.perf_counter())
+        loss = engine.loss(packed, labels)
+        at.append(time.perf_counter())
+        engine.backward(loss)
+        at.append(time.perf_counter())
+        engine.update(1e-6)
+        at.append(time.perf_counter())
+        times.append(np.diff(at))
+    return dict(zip(names, np.median(times, axis=0), strict=True))
 
 
 @pytest.mark.parametrize("dpc", FLOORS)

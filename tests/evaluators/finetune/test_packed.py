@@ -75,8 +75,7 @@ def test_one_step_has_the_gradients_of_the_padded_model(checkpoints, ragged, fam
     torch.testing.assert_close(engine.logits(examples), logits.detach(), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", PACKED)
-@pytest.mark.parametrize("n", [6, 70])
+@pytest.mark.parametrize(("family", "n"), [*((family, 6) for family in PACKED), ("bert", 70)])
 def test_the_full_recipe_gives_the_logits_of_the_padded_path(checkpoints, ragged, family, n):
     pretrained = held(checkpoints[family], 2)
     examples, texts = ragged(pretrained, n, 0), ragged(pretrained, 40, 1)
@@ -92,7 +91,7 @@ def test_the_full_recipe_gives_the_logits_of_the_padded_path(checkpoints, ragged
     assert np.abs(packed - start).max() > 0.01  # something was learned
 
 
-@pytest.mark.parametrize("family", PACKED)
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
 def test_bfloat16_agrees_with_autocast(checkpoints, ragged, family):
     pretrained = held(checkpoints[family], 2)
     examples, texts = ragged(pretrained, 8, 0), ragged(pretrained, 30, 1)

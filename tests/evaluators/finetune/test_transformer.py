@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,3 +225,14 @@ def test_the_test_set_is_tokenised_once(checkpoints, texts, monkeypatch, set_of)
     outcomes(tiny(steps=1), [Run(set_of(0), 1)], texts, checkpoints["bert"])
     assert sum(c is texts.columns for c in calls) == 1
     assert len(calls) == 3
+
+
+def test_cells_that_take_turns_do_not_disturb_each_other(checkpoints, texts, set_of):
+    runs = [Run(set_of(0), 1), Run(set_of(1), 2)]
+    three = replace(texts, classes=("bad", "good", "none"))
+    expected = outcomes(tiny(), runs, texts, checkpoints["bert"])
+    mine = tiny().fit_predict(runs, texts, {"tiny": checkpoints["bert"]})
+    other = tiny().fit_predict(runs, three, {"tiny": checkpoints["bert"]})
+    for outcome in expected:
+        np.testing.assert_array_equal(next(mine).scores, outcome.scores)
+        assert next(other).scores.shape == (23, 3)
