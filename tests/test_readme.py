@@ -62,3 +62,11 @@ def test_every_command_names_a_verb_and_flags_that_exist() -> None:
 def test_every_linked_file_is_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
         assert "://" in target or (README.parent / target).exists(), target
+
+
+def test_the_leaderboard_shown_is_the_published_one() -> None:
+    page = (README.parent / "leaderboards" / "published" / "offline-20.md").read_text("utf-8")
+    shown = README.read_text("utf-8").partition("<!-- leaderboard -->")[2].partition("<!-- end -->")
+    lines = [line for line in shown[0].splitlines() if line.startswith("|")]
+    assert len(lines) == 14
+    assert set(lines) <= set(page.splitlines())
