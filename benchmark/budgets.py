@@ -38,7 +38,9 @@ def budgets_of(
     if facts is None:  # nothing will be run; the catalogue's row count gives the column's name
         known = task.rows.get(task.train, task.n_classes)
         facts = TaskFacts("", "", (known,) * task.n_classes, known, 0, 0)
-    return [_by_ratio(value, facts) for value in ratio]
+    budgets = [_by_ratio(value, facts) for value in ratio]
+    # Shares of a small training set may come to the same rows: one column then.
+    return list({budgeted.label: budgeted for budgeted in budgets}.values())
 
 
 def _by_ratio(ratio: float, facts: TaskFacts) -> Budgeted:

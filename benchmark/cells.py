@@ -74,6 +74,10 @@ class Cell:
             encoders=self.set_encoders,
         )
 
+    def owned_key(self, set_index: int) -> str | None:
+        """Key of a set that the cell has or would have with more sets; None if it never would."""
+        return self.set_key(set_index).digest
+
     def _resample_seed(self, set_index: int) -> int:
         # Without the method, so that all deterministic methods see the same twenty pools.
         return seed_of(

@@ -17,6 +17,7 @@ from benchmark.core.records import CellId, Row, SetRecord, Status
 from benchmark.environment import describe_environment
 from benchmark.executors import Executor
 from benchmark.plan import Plan
+from benchmark.predictions import Predictions
 from benchmark.store import Store
 from benchmark.work import PlannedRun, SetJob, Trained, TrainJob
 
@@ -78,12 +79,34 @@ class Runner:
         self.store.commit()
         self._sets = self.store.sets()
         self._runs = self.store.run_states()
+        self._predictions = Predictions(self.store)
+        self._drop_stale(plan.cells)
         self._rows = self.store.row_states(plan.suite.name)
         for task, cells in plan.by_task().items():
             self._distil(task, cells, summary)
             self._train(task, cells, plan, summary)
         summary.seconds = time.monotonic() - started
         return summary
+
+    def _drop_stale(self, cells: Sequence[Cell]) -> None:
+        """Delete rows whose keys are not what their cell is made of now.
+
+        So no table mixes old and new rows, whenever the work is stopped. Nothing is lost: what is
+        still right is found by its key and written again. All trainings of a cell share recipe,
+        models and test split, so one of them tells for all.
+        """
+        for cell in cells:
+            rows = self.store.rows_of(cell.id)
+            mine = {i: cell.owned_key(i) for i in {index[0] for index in rows}}
+            stale = {index for index, row in rows.items() if row[0] != mine[index[0]]}
+            for index, (set_key, run_key, _) in rows.items():
+                record = self._sets.get(set_key)
+                if index not in stale and run_key and record and record.status == Status.OK:
+                    if self._planned_run(cell, index, record).run_key != run_key:
+                        stale = set(rows)
+                    break
+            self.store.delete_rows(cell.id, stale)
+        self.store.commit()
 
     def _distil(self, task: str, cells: Sequence[Cell], summary: Summary) -> None:
         """Make the sets that are missing, damaged or (on request) failed."""
@@ -131,8 +154,10 @@ class Runner:
 
     def _is_trained(self, cell: Cell, index: tuple[int, int], record: SetRecord) -> bool:
         """Whether a training need not be done (again)."""
-        key = self._planned_run(cell, index, record).run_key
-        status, _ = self._runs.get(key, (None, ""))
+        return self._is_done(self._planned_run(cell, index, record).run_key)
+
+    def _is_done(self, run_key: str) -> bool:
+        status, _ = self._runs.get(run_key, (None, ""))
         return status == Status.OK or (status == Status.FAILED and not self.retry_failed)
 
     def _train(self, task: str, cells: Sequence[Cell], plan: Plan, summary: Summary) -> None:
@@ -159,7 +184,7 @@ class Runner:
                 summary.trained += message.record.status == Status.OK
                 self.reporter.advance()
         for cell in ordered:
-            self.store.fold_predictions(cell.id)
+            self._predictions.fold(cell.id)
             bad = [row for row in rows_of[cell.id].values() if row.status != Status.OK]
             if bad:
                 summary.failed[cell.id] = f"{len(bad)} of {len(cell.indices)} runs: {bad[0].reason}"
@@ -176,17 +201,27 @@ class Runner:
         rows: dict[tuple[int, int], Row] = {}
         runs: dict[str, PlannedRun] = {}
         known: list[Row] = []
+        records = {i: self._sets[cell.set_key(i).digest] for i in range(cell.n_sets)}
+        planned = {
+            index: self._planned_run(cell, index, records[index[0]])
+            for index in cell.indices
+            if records[index[0]].status == Status.OK
+        }
+        keys = {run.run_key for run in planned.values()}
+        good = {key for key in keys if self._runs.get(key, ("",))[0] == Status.OK}
+        for key in self._predictions.lost(cell.id, good):
+            del self._runs[key]
         for index in cell.indices:
-            record = self._sets[cell.set_key(index[0]).digest]
+            record = records[index[0]]
             if record.status != Status.OK:
                 row = Row(cell.id, *index, record.set_key, "", Status.FAILED, record.reason)
                 known.append(row)
                 rows[index] = row
                 continue
-            run = self._planned_run(cell, index, record)
+            run = planned[index]
             row = Row(cell.id, *index, record.set_key, run.run_key, Status.FAILED)
             rows[index] = row
-            if self._is_trained(cell, index, record):
+            if self._is_done(run.run_key):
                 status, why = self._runs[run.run_key]
                 rows[index] = replace(row, status=status, reason=why)
                 known.append(rows[index])

@@ -7,12 +7,8 @@ runs in flight, and the same command finishes the rest.
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import sqlite3
-import uuid
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
-from benchmark.core.errors import DamagedFileError, InputError
+from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, sha256_text
 from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId, CellPlan, Row, RunRecord, SetRecord, Status
@@ -84,7 +80,6 @@ class Store:
         except InputError:
             self.database.close()
             raise
-        self._begun = False
 
     def _open(self, path: Path) -> None:
         self.database.execute("PRAGMA journal_mode=WAL")
@@ -126,9 +121,8 @@ class Store:
     # --- writing -------------------------------------------------------------------------------
 
     def _write(self, sql: str, rows: Iterable[tuple]) -> None:
-        if not self._begun:
+        if not self.database.in_transaction:
             self.database.execute("BEGIN IMMEDIATE")
-            self._begun = True
         self.database.executemany(sql, rows)
 
     def commit(self) -> None:
@@ -136,9 +130,8 @@ class Store:
 
         Transactions are short: the mirror's thread writes the same file in between.
         """
-        if self._begun:
+        if self.database.in_transaction:  # a full disk has ended it already
             self.database.execute("COMMIT")
-            self._begun = False
 
     def put_cells(self, plans: Iterable[CellPlan]) -> None:
         """Write what cells are meant to hold."""
@@ -191,6 +184,10 @@ class Store:
                 )
             ],
         )
+        # MLflow is to hear of a run that was done again.
+        self._write(
+            "UPDATE mirror SET mlflow_id='pending' WHERE kind='run' AND key=?", [(record.run_key,)]
+        )
         if predictions is not None:
             body = zlib.compress(predictions.astype("<u2").tobytes(), 1)
             self._write("INSERT OR REPLACE INTO predictions VALUES (?,?)", [(record.run_key, body)])
@@ -213,6 +210,20 @@ class Store:
             ],
         )
 
+    def delete_rows(self, cell: CellId, indices: Iterable[tuple[int, int]]) -> None:
+        """Delete rows of a cell; their trainings stay under their keys."""
+        self._write(
+            f"DELETE FROM rows WHERE {_WHERE_CELL} AND set_index=? AND seed_index=?",
+            [(*_cell(cell), *index) for index in indices],
+        )
+
+    def forget_predictions(self, run_keys: Iterable[str]) -> None:
+        """Delete predictions that a cell's file has now."""
+        if self.database.execute("SELECT 1 FROM predictions LIMIT 1").fetchone() is None:
+            return
+        self._write("DELETE FROM predictions WHERE run_key=?", [(key,) for key in run_keys])
+        self.commit()
+
     def put_environment(self, body: dict[str, Any]) -> str:
         """Write an environment and return its key."""
         text = canonical_json(body)
@@ -224,6 +235,14 @@ class Store:
         """Note that MLflow has (or, with an empty id, is about to have) this run or set."""
         self._write(
             "INSERT OR REPLACE INTO mirror VALUES (?,?,?,?,?)", [(suite, kind, key, uri, mlflow_id)]
+        )
+
+    def put_sent(self, suite: str, run_key: str, uri: str, mlflow_id: str, created: float) -> None:
+        """Note that MLflow has this run, unless it was done again in the meantime."""
+        self._write(
+            "INSERT OR REPLACE INTO mirror SELECT ?,'run',?,?,? WHERE EXISTS"
+            " (SELECT 1 FROM runs WHERE run_key=? AND created=?)",
+            [(suite, run_key, uri, mlflow_id, run_key, created)],
         )
 
     # --- reading -------------------------------------------------------------------------------
@@ -287,68 +306,9 @@ class Store:
         """Read a set; raises `DamagedFileError` if it is not what its record says."""
         return DistilledSet.load(self.set_folder(record.set_key), record.set_hash)
 
-    # --- predictions ---------------------------------------------------------------------------
-
-    def fold_predictions(self, cell: CellId) -> None:
-        """Move a finished cell's predictions from the database into its compressed file.
-
-        Idempotent: the file is renamed into place before the database lets go of anything.
-        """
-        self.commit()
-        found = self.database.execute(
-            "SELECT DISTINCT p.run_key, p.body FROM predictions p JOIN rows r USING (run_key)"
-            f" WHERE {_WHERE_CELL_R}",
-            _cell(cell),
-        ).fetchall()
-        if not found:
-            return
-        path = self.predictions_path(cell)
-        bodies: dict[str, bytes] = {}
-        if path.is_file():
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    bodies = {name: archive.read(name) for name in archive.namelist()}
-            except (zipfile.BadZipFile, OSError, zlib.error):
-                bodies = {}
-        for key, body in found:
-            bodies[f"{key}.npy"] = _npy(np.frombuffer(zlib.decompress(body), dtype="<u2"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-                for name in sorted(bodies):
-                    archive.writestr(name, bodies[name])
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        self._write("DELETE FROM predictions WHERE run_key=?", [(key,) for key, _ in found])
-        self.commit()
-
-    def predictions_path(self, cell: CellId) -> Path:
-        """File with a cell's predictions: one array of class indices per run key (`.npz`)."""
-        name = sha256_text(canonical_json(list(_cell(cell))))[:16]
-        return self.root / "predictions" / cell.suite / f"{name}.npz"
-
-    def predictions(self, cell: CellId) -> dict[str, np.ndarray]:
-        """Predicted classes of a finished cell, by run key; raises `DamagedFileError`."""
-        try:
-            with np.load(self.predictions_path(cell), allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise DamagedFileError(
-                f"predictions of {cell.label} cannot be read: {error}"
-            ) from error
-
 
 _WHERE_CELL = " AND ".join(f"{name}=?" for name in CELL)
-_WHERE_CELL_R = " AND ".join(f"r.{name}=?" for name in CELL)
 
 
 def _cell(cell: CellId) -> tuple[str, ...]:
     return tuple(getattr(cell, name) for name in CELL)
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array.astype(np.uint8) if array.size and array.max() < 256 else array)
-    return buffer.getvalue()

@@ -46,6 +46,10 @@ class SubmittedCell(Cell):
         """Key of one of the given sets."""
         return self.keys[set_index]
 
+    def owned_key(self, set_index: int) -> str | None:
+        """Key of a given set; there are no others."""
+        return self.keys[set_index].digest if set_index < len(self.keys) else None
+
 
 def submitted_plan(
     library: Library,

@@ -12,24 +12,24 @@ import contextlib
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
 from benchmark.store import CELL, Store
 
 BATCH = 100
-PAUSE_SECONDS = 1.0
+SQLITE = "sqlite:///"
 MAX_ARTIFACT_BYTES = 2**20
 
 
 def tracking_uri(store: Path) -> str:
     """Where MLflow's data goes: `MLFLOW_TRACKING_URI`, else a SQLite file in the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.resolve()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{store.resolve()}/mlflow.db"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Mirror:
         with _quiet():
             from mlflow import MlflowClient
 
+            _make_database(uri)
             self.client = MlflowClient(tracking_uri=uri)
         self._experiments: dict[str, str] = {}
         self._parents: dict[CellId, str] = {}
@@ -155,7 +156,7 @@ class Mirror:
         self.client.set_terminated(
             run.info.run_id, "FINISHED" if item.status == "ok" else "FAILED", end_time=moment
         )
-        self.store.put_mirror(item.cell.suite, "run", item.run_key, self.uri, run.info.run_id)
+        self.store.put_sent(item.cell.suite, item.run_key, self.uri, run.info.run_id, item.created)
         self.store.commit()
 
     def _remove_half_sent(self, item: _Unsent, experiment: str) -> None:
@@ -184,6 +185,7 @@ class Mirror:
             if path.stat().st_size <= MAX_ARTIFACT_BYTES:
                 self.client.log_artifact(parent, str(path), f"sets/{item.set_index}-{key[:12]}")
         self.store.put_mirror(suite, "set", key, self.uri, parent)
+        self.store.commit()  # no transaction stays open while the server is waited for
 
     def _experiment(self, suite: str) -> str:
         if suite not in self._experiments:
@@ -215,6 +217,7 @@ class Mirror:
                 found = self.client.search_runs([experiment], f"tags.cell_key = '{key}'")
                 run_id = found[0].info.run_id if found else self._make_parent(cell, key, item)
                 self.store.put_mirror(cell.suite, "cell", key, self.uri, run_id)
+                self.store.commit()
                 self._parents[cell] = run_id
             else:
                 self._parents[cell] = row[0]
@@ -248,40 +251,23 @@ class Mirror:
         return self._environments[key]
 
 
-class BackgroundMirror:
-    """Keeps MLflow up to date in a thread while the driver works; never stops the work.
+def _make_database(uri: str) -> None:
+    """Make MLflow's SQLite file beside its place and rename it there.
 
-    Use as a context manager. `failure` says afterwards why something was not sent, if so.
+    MLflow makes it in hundreds of steps and cannot go on after a kill between them.
     """
+    if not uri.startswith(SQLITE):
+        return
+    from mlflow import MlflowClient
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.uri = tracking_uri(root)
-        self.failure = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-
-    def __enter__(self) -> BackgroundMirror:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        """Send batches until told to stop, then what is left."""
-        try:
-            store = Store(self.root)
-            try:
-                mirror = Mirror(store, self.uri)
-                while not self._stop.wait(PAUSE_SECONDS):
-                    mirror.sync(self._stop.is_set)
-                mirror.sync()
-            finally:
-                store.close()
-        except Exception as error:
-            self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    path = Path(uri.removeprefix(SQLITE))
+    with kernel_lock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            return
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        MlflowClient(tracking_uri=f"{SQLITE}{temporary}").search_experiments(max_results=1)
+        temporary.rename(path)
 
 
 @contextlib.contextmanager

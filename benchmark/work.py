@@ -7,7 +7,7 @@ everything else back as messages; the driver alone writes rows.
 from __future__ import annotations
 
 import contextlib
-import shutil
+import errno
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -27,6 +27,11 @@ from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
+
+FATAL = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.EMFILE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ Message = SetRecord | Trained
 def perform(job: Job, library: Library) -> Iterator[Message]:
     """Do a job. Whatever goes wrong inside becomes a failed record, so that others go on.
 
-    A full disk and the like (`OSError`) do propagate: no later job would fare better.
+    A full disk and the like do propagate: no later job would fare better.
     """
     if isinstance(job, SetJob):
         yield _make_set(job, library)
@@ -114,9 +119,9 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         distilled = distil(method, pool, job.budget, job.seed, state)
         seconds = time.perf_counter() - started
         distilled.save(job.folder)
-    except OSError:
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if is_fatal(error):
+            raise
         return SetRecord(job.set_key, "", Status.FAILED, reason(error), job.ingredients)
     facts = {"distil_seconds": seconds, "distil_memory_mb": memory.megabytes(), **distilled.size()}
     facts.update(_overlaps(distilled, data, library))
@@ -187,9 +192,9 @@ def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
             done += 1
             yield trained
         why = f"learner {job.learner} gave {done} outcomes for {len(runs)} runs"
-    except (OSError, DamagedFileError):
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if is_fatal(error) or isinstance(error, DamagedFileError):
+            raise
         why = reason(error)
     for run in runs[done:]:
         yield Trained(RunRecord(run.run_key, Status.FAILED, why, ingredients=run.ingredients))
@@ -237,6 +242,11 @@ def _keep_logits(folder: Path, key: str, scores: np.ndarray) -> None:
     temporary.rename(folder / f"{key}.npy")
 
 
+def is_fatal(error: BaseException) -> bool:
+    """Whether an error is the machine's and not the adapter's: no space, no right to write."""
+    return isinstance(error, OSError) and error.errno in FATAL
+
+
 def reason(error: BaseException) -> str:
     """One line for a reader: the message of our own errors, type and place of any other."""
     if isinstance(error, BenchmarkError):
@@ -268,11 +278,6 @@ class PeakMemory:
         import resource
 
         return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def remove_set(folder: Path) -> None:
-    """Delete a damaged set, so that it is made again."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def state_seed(task: str, method: str, protocol_seed: int) -> int:

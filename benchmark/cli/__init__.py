@@ -13,6 +13,7 @@ import typer
 from benchmark.core.errors import BenchmarkError
 
 VERBS = ("run", "plan", "list", "show", "leaderboard", "score", "check", "prepare", "track")
+STOPPED = "stopped; what is finished is kept, the same command does the rest"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
@@ -46,7 +47,11 @@ def main() -> None:
             raise
         fail(f"{error.filename or 'the store'}: {error.strerror}. {_os_advice(error)}", 1)
     except KeyboardInterrupt:
-        fail("stopped; what is finished is kept, the same command does the rest", 130)
+        fail(STOPPED, 130)
+    except SystemExit as end:  # Typer's own answer to Ctrl-C says nothing
+        if end.code == 130:
+            fail(STOPPED, 130)
+        raise
 
 
 def load_verbs() -> None:
@@ -63,6 +68,8 @@ def fail(message: str, code: int) -> None:
 
 
 def _advice(message: str) -> str:
+    if "disk I/O" in message:  # what SQLite says of a disk too full for its first page
+        return "Is the disk full? Make room, then run the same command again"
     if "full" in message:
         return "The disk is full: make room, then run the same command again"
     if "readonly" in message or "unable to open" in message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli import flags
-from benchmark.core.errors import UnavailableError
+from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.learner import LEARNERS
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS
 from benchmark.core.parameters import parameters_of
+from benchmark.core.registry import Registry
 from benchmark.store import Store
 
 Lines = list[dict[str, Any]]
@@ -69,13 +71,26 @@ def _show(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _loadable(registry: Registry) -> list[str]:
+    """Names of a registry, less plug-ins that cannot be imported: those are a warning."""
+    names = []
+    for name in registry.names():
+        try:
+            registry.cls(name)
+        except InputError as error:
+            print(f"warning: {error}", file=sys.stderr)
+        else:
+            names.append(name)
+    return names
+
+
 def _summary(cls: type) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else ""
 
 
 def _methods(_: Library) -> Lines:
     lines = []
-    for name in METHODS.names():
+    for name in _loadable(METHODS):
         cls = METHODS.cls(name)
         method = METHODS.build(name)
         lines.append(
@@ -94,7 +109,7 @@ def _methods(_: Library) -> Lines:
 
 def _learners(library: Library) -> Lines:
     lines = []
-    for name in LEARNERS.names():
+    for name in _loadable(LEARNERS):
         if name in {spec.kind for spec in library.catalogue.learners.values()}:
             continue  # a kind of learner that has no model of its own
         learner = LEARNERS.build(name)

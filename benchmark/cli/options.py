@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cli.flags import numbers, split
-from benchmark.core.catalogue import TomlFile
 from benchmark.core.errors import InputError, did_you_mean
+from benchmark.core.toml_file import TomlFile
 from benchmark.plan import Options, parse_settings
 
 LISTS = ("methods", "learners", "tasks_only")
@@ -25,7 +25,7 @@ def gather(flags: Mapping[str, Any]) -> Options:
         values = _read(flags["config"])
     given = {**flags, "set": flags.get("set_") or None}
     for name in KNOWN:
-        if given.get(name) not in (None, False):
+        if given.get(name) is not None and given[name] is not False:
             values[name] = given[name]
     settings = values.get("set") or []
     return Options(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -78,14 +82,23 @@ def plan(
     given: dict[str, Any] = dict(locals())
     library = Library(flags.library_config(store, assets, offline, tasks))
     made = make_plan(gather(given), library)
-    opened = Store(store)
-    try:
-        if why is None:
+    cell = None if why is None else _find(made, why)
+    with to_look_at(store) as opened:
+        if cell is None:
             print_plan(made, opened)
         else:
-            explain(_find(made, why), opened)
-    finally:
-        opened.close()
+            explain(cell, opened)
+
+
+@contextmanager
+def to_look_at(root: Path) -> Iterator[Store]:
+    """Open a store; where there is none yet, an empty one that leaves no trace."""
+    with tempfile.TemporaryDirectory() as nothing:
+        opened = Store(root if (root / "rows.sqlite").is_file() else Path(nothing))
+        try:
+            yield opened
+        finally:
+            opened.close()
 
 
 def print_plan(plan: Plan, store: Store) -> None:

@@ -74,7 +74,7 @@ class ProgressReporter:
 
     def note(self, words: str) -> None:
         """Say something worth a line of its own."""
-        self.console.print(words, highlight=False, markup=False)
+        self.console.print(words, highlight=False, markup=False, soft_wrap=True)
 
     def _plain(self, words: str, *, force: bool = False) -> None:
         if self.console.is_terminal:

@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.background import BackgroundMirror
 from benchmark.core.records import CellId
 from benchmark.frame import rows_frame
 from benchmark.runner import Summary
 from benchmark.store import Store
-from benchmark.tracking import BackgroundMirror, tracking_uri
+from benchmark.tracking import tracking_uri
 from leaderboards import build_leaderboard, render, terminal_tables
 
 SHOWN = 3

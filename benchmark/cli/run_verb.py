@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmark.background import BackgroundMirror
 from benchmark.cli import flags
 from benchmark.cli.options import gather
 from benchmark.cli.progress import ProgressReporter
@@ -17,7 +18,6 @@ from benchmark.executors import EXECUTORS, Limits, choose_local
 from benchmark.plan import make_plan
 from benchmark.runner import Runner
 from benchmark.store import Store
-from benchmark.tracking import BackgroundMirror
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,13 +66,13 @@ def run(
     with ProgressReporter() as reporter:
         library = Library(library_config, reporter.inner)
         plan = make_plan(options, library)
-        opened = Store(store)
         if dry_run:
-            from benchmark.cli.plan_verb import print_plan
+            from benchmark.cli.plan_verb import print_plan, to_look_at
 
-            print_plan(plan, opened)
-            opened.close()
+            with to_look_at(store) as opened:
+                print_plan(plan, opened)
             return
+        opened = Store(store)
         runner_executor = choose_local(
             library_config, library, workers, Limits(timeout, memory), reporter.inner
         )

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.background import BackgroundMirror
 from benchmark.cli import flags
 from benchmark.cli.progress import ProgressReporter
 from benchmark.cli.report import mlflow_sentence
@@ -20,7 +21,6 @@ from benchmark.frame import rows_frame
 from benchmark.runner import Runner
 from benchmark.store import Store
 from benchmark.submitted import SUITE, submitted_plan
-from benchmark.tracking import BackgroundMirror
 from leaderboards import build_leaderboard
 
 DEFAULT_LEARNERS = "tfidf-lr,tfidf-nb,tfidf-svm"

@@ -6,21 +6,18 @@ Every mistake is reported with file, line and key.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from benchmark.core.assets import ModelSpec
 from benchmark.core.encoders import EncoderSpec
 from benchmark.core.errors import InputError, did_you_mean
-from benchmark.core.parameters import convert
-from benchmark.core.task import METRICS, Carve, Task
+from benchmark.core.task import METRICS, Task
+from benchmark.core.toml_file import TomlFile
 
 T = TypeVar("T")
 
@@ -42,6 +39,11 @@ class Protocol:
     seed: int = 0
     note: str = ""
 
+    def __post_init__(self) -> None:
+        _check_counts(self)
+        if not 0 < self.resample <= 1:
+            raise InputError(f"resample: {self.resample} is not above 0 and at most 1")
+
 
 @dataclass(frozen=True)
 class Block:
@@ -52,6 +54,9 @@ class Block:
     dpc: tuple[int, ...]
     sets: int
     seeds: int
+
+    def __post_init__(self) -> None:
+        _check_counts(self)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class Catalogue:
     models: dict[str, ModelSpec] = field(default_factory=dict)
     encoders: dict[str, EncoderSpec] = field(default_factory=dict)
     learners: dict[str, LearnerSpec] = field(default_factory=dict)
+    learner_files: dict[str, TomlFile] = field(default_factory=dict)
 
     @classmethod
     def load(cls, extra: Iterable[Path] = ()) -> Catalogue:
@@ -151,7 +157,10 @@ class Catalogue:
                     raise file.error(f"[{where}]: {kind} {name!r} is defined already", where)
                 if not isinstance(table, dict):
                     raise file.error(f"[{where}] must be a table", where)
+                if "name" in table:
+                    raise file.error(f"[{where}]: unknown key 'name'", where, "name")
                 if cls is LearnerSpec:
+                    self.learner_files[name] = file  # what is in it, the kind alone can check
                     table = dict(table)
                     head = {"kind": table.pop("kind")} if "kind" in table else {}
                     table = {**head, "parameters": table}
@@ -174,8 +183,29 @@ class Catalogue:
                 )
             if task.metric == "accuracy_f1" and task.n_classes != 2:
                 raise file.error(f"[{where}]: accuracy_f1 is for two classes", where, "metric")
+            if any(isinstance(value, list | dict) for value in task.where.values()):
+                raise file.error(f"[{where}]: where maps columns to single values", where, "where")
+            if {"label", "labels"} & set(task.text):
+                raise file.error(
+                    f"[{where}]: a text column may not be called 'label' or 'labels', which "
+                    "hold the labels of distilled sets",
+                    where,
+                    "text",
+                )
+        for name, encoder in self.encoders.items():
+            if encoder.model not in self.models:
+                hint = did_you_mean(encoder.model, list(self.models))
+                where = f"encoder.{name}"
+                raise file.error(
+                    f"[{where}]: unknown model {encoder.model!r}.{hint}", where, "model"
+                )
         for name, suite in self.suites.items():
             where = f"suite.{name}"
+            if suite.encoder is not None and suite.encoder not in self.encoders:
+                hint = did_you_mean(suite.encoder, list(self.encoders))
+                raise file.error(
+                    f"[{where}]: unknown encoder {suite.encoder!r}.{hint}", where, "encoder"
+                )
             for task_name in suite.tasks:
                 if task_name not in self.tasks:
                     hint = did_you_mean(task_name, list(self.tasks))
@@ -188,89 +218,12 @@ class Catalogue:
                 raise file.error(message, where, "protocol")
 
 
-@dataclass(frozen=True)
-class TomlFile:
-    """A TOML text that can say on which line a key stands."""
-
-    name: str
-    text: str
-
-    @classmethod
-    def read(cls, path: Path) -> TomlFile:
-        """Read a file; raises `InputError` if it cannot be read as UTF-8 text."""
-        try:
-            return cls(str(path), path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read: {error}") from error
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """The parsed text."""
-        try:
-            return tomllib.loads(self.text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise InputError(f"{self.name}: not valid TOML: {error}") from error
-
-    def line_of(self, table: str, key: str | None = None) -> int:
-        """Line of a table's header, or of a key below it (the header's if it is not found)."""
-        pattern = r"\s*\[+\s*" + r"\s*\.\s*".join(
-            rf"[\"']?{re.escape(part)}[\"']?" for part in table.split(".", 1)
-        )
-        header = 0
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if re.match(pattern + r"\s*[\].]", line):
-                header = header or number
-            elif header and re.match(r"\s*\[", line):
-                break
-            elif header and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
-                return number
-        return header or 1
-
-    def error(self, message: str, table: str, key: str | None = None) -> InputError:
-        """Make an error that names file and line."""
-        return InputError(f"{self.name}, line {self.line_of(table, key)}: {message}")
-
-    def build(self, cls: type[T], where: str, table: Mapping[str, Any]) -> T:
-        """Make a dataclass from a table, checking names and types of its keys."""
-        hints = get_type_hints(cls)
-        fields = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        values: dict[str, Any] = {}
-        for key, value in table.items():
-            if key not in fields:
-                known = [name for name in fields if name != "name"]
-                raise self.error(
-                    f"[{where}]: unknown key {key!r}.{did_you_mean(key, known)}", where, key
-                )
-            values[key] = self._value(hints[key], value, where, key)
-        for name, item in fields.items():
-            required = (
-                item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-            )
-            if required and name not in values:
-                raise self.error(f"[{where}]: the key {name!r} is missing", where)
-        return cls(**values)
-
-    def _value(self, hint: Any, value: Any, where: str, key: str) -> Any:
-        if hint == tuple[Block, ...]:
-            if not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
-                raise self.error(f"[{where}]: write {key} as [[{where}.{key}]]", where, key)
-            return tuple(self.build(Block, f"{where}.{key}", item) for item in value)
-        if hint == (Carve | None):
-            if not isinstance(value, dict):
-                raise self.error(f"[{where}]: carve is a table of dev, test, seed", where, key)
-            return self.build(Carve, where, value)
-        if "dict" in str(hint).lower() or "Mapping" in str(hint):
-            if not isinstance(value, dict):
-                raise self.error(f"[{where}]: {key} must be a table", where, key)
-            return value
-        try:
-            if "tuple" in str(hint) and not isinstance(value, list):
-                raise InputError(f"{key}: {value!r} is no list")
-            if hint in (str, str | None) and not isinstance(value, str):
-                raise InputError(f"{key}: {value!r} is no text")
-            return convert(value, hint, key)
-        except InputError as error:
-            raise self.error(f"[{where}]: {error}", where, key) from None
+def _check_counts(repeated: Protocol | Block) -> None:
+    for name in ("sets", "seeds"):
+        if getattr(repeated, name) < 1:
+            raise InputError(f"{name}: {getattr(repeated, name)} is less than 1")
+    if not repeated.dpc or min(repeated.dpc) < 1:
+        raise InputError(f"dpc: {list(repeated.dpc)} is no list of numbers of 1 or more")
 
 
 def _look_up(known: Mapping[str, T], kind: str, name: str) -> T:

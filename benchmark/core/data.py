@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -100,38 +102,45 @@ def _read(task: Task, split: str, assets: Assets) -> tuple[dict[str, list[str]],
     expected = task.rows.get(split)
     if expected is not None and len(table) != expected:
         raise InputError(f"{where}: {len(table):,} rows, the catalogue says {expected:,}")
+    table = table.reset_index(drop=True)  # errors name rows as the file has them
     for column, value in task.where.items():
         table = table[table[column] == value]
+    if table.empty:
+        raise InputError(
+            f"{where}: no row in it{' where ' + str(task.where) if task.where else ''}"
+        )
+    numbers = table.index.tolist()
     texts = {}
     for name in task.text:
         values = table[name].tolist()
+        absent = table[name].isna().tolist()
         for row, value in enumerate(values):
-            if not isinstance(value, str):
-                if value is None or value != value:  # a missing text is a blank one
-                    values[row] = ""
-                else:
-                    raise InputError(f"{where}, row {row}, column {name!r}: {value!r} is no text")
+            if absent[row]:  # a missing text is a blank one
+                values[row] = ""
+            elif not isinstance(value, str):
+                raise InputError(
+                    f"{where}, row {numbers[row]}, column {name!r}: {value!r} is no text"
+                )
         texts[name] = values
-    return texts, _labels(task, table[task.label].tolist(), where)
+    labels = [_label(task, value) for value in table[task.label].tolist()]
+    if None in labels:
+        row = labels.index(None)
+        raise InputError(
+            f"{where}, row {numbers[row]}, column {task.label!r}: label "
+            f"{table[task.label].tolist()[row]!r} is none of the {task.n_classes} classes"
+        )
+    return texts, np.array(labels, dtype=np.int64)
 
 
-def _labels(task: Task, values: list, where: str) -> np.ndarray:
+def _label(task: Task, value: Any) -> int | None:
+    """Class index of a raw label, None if it is none."""
+    if isinstance(value, str) and task.threshold is None:
+        return task.classes.index(value) if value in task.classes else None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
     if task.threshold is not None:
-        return np.array([int(value >= task.threshold) for value in values], dtype=np.int64)
-    index = {name: i for i, name in enumerate(task.classes)}
-    labels = np.empty(len(values), dtype=np.int64)
-    for row, value in enumerate(values):
-        if isinstance(value, str):
-            label = index.get(value, -1)
-        else:
-            label = int(value) if value == value and int(value) == value else -1
-        if not 0 <= label < task.n_classes:
-            raise InputError(
-                f"{where}, row {row}, column {task.label!r}: label {value!r} is none of the "
-                f"{task.n_classes} classes"
-            )
-        labels[row] = label
-    return labels
+        return int(value >= task.threshold)
+    return int(value) if 0 <= value < task.n_classes and int(value) == value else None
 
 
 def _carve(

@@ -79,6 +79,9 @@ class DistilledSet:
         for array in arrays.values():
             array.setflags(write=False)
         object.__setattr__(self, "arrays", MappingProxyType(arrays))
+        if self.recipe is not None:  # a copy, so that the caller's own may change
+            recipe = json.loads(canonical_json(dict(self.recipe)))
+            object.__setattr__(self, "recipe", MappingProxyType(recipe))
         if self.columns is not None:
             columns = {name: tuple(texts) for name, texts in self.columns.items()}
             object.__setattr__(self, "columns", MappingProxyType(columns))
@@ -89,6 +92,8 @@ class DistilledSet:
             raise InputError(f"labels of a distilled set have {self.labels.ndim} dimensions")
         if len(self.labels) == 0:
             raise InputError("a distilled set has no rows")
+        if "labels" in self.arrays:
+            raise InputError("an array of a distilled set is called 'labels', which is reserved")
         n_classes = len(self.classes)
         if self.is_soft:
             if self.labels.shape[1] != n_classes:
@@ -107,10 +112,8 @@ class DistilledSet:
                     "class probabilities must be non-negative and sum to 1"
                 )
         elif self.labels.min() < 0 or self.labels.max() >= n_classes:
-            raise InputError(
-                f"labels range from {self.labels.min()} to {self.labels.max()}, which is outside "
-                f"the {n_classes} classes of the task"
-            )
+            outside = self.labels[(self.labels < 0) | (self.labels >= n_classes)]
+            raise InputError(f"label {outside[0]} is outside the {n_classes} classes of the task")
         for name, texts in (self.columns or {}).items():
             if len(texts) != len(self.labels):
                 raise InputError(f"column {name!r}: {len(texts)} texts, {len(self.labels)} labels")
@@ -143,7 +146,7 @@ class DistilledSet:
             fingerprint_texts(self.columns or {}),
             fingerprint_array(self.labels),
             [f"{name}:{fingerprint_array(array)}" for name, array in sorted(self.arrays.items())],
-            canonical_json(self.recipe),
+            canonical_json(None if self.recipe is None else dict(self.recipe)),
             list(self.classes),
         )
 
@@ -153,7 +156,7 @@ class DistilledSet:
         return {
             "rows": len(self),
             "words": sum(len(text.split()) for text in texts),
-            "bytes": sum(len(text.encode()) for text in texts)
+            "bytes": sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
             + sum(array.nbytes for array in self.arrays.values()),
             "floats": sum(array.size for array in self.arrays.values()),
         }
@@ -193,6 +196,7 @@ class DistilledSet:
                 "rows": self.rows,
                 "hard_labels": None if self.is_soft else self.labels.tolist(),
             }
+            head["check"] = _check_sum(head)
             (temporary / "set.json").write_text(json.dumps(head))
             # A folder cannot be renamed over another one: a kill between these two lines leaves
             # no set at all, which a reader takes for one that was never made.
@@ -226,10 +230,20 @@ class DistilledSet:
                 recipe=head["recipe"],
                 rows=None if head["rows"] is None else tuple(head["rows"]),
             )
+            intact = (
+                loaded.content_hash == head["hash"]
+                and expected_hash in (None, head["hash"])
+                and head.get("check") in (None, _check_sum(head))
+            )
         except Exception as error:  # any unreadable byte means the same: make it again
             raise DamagedFileError(
                 f"distilled set {folder.name} cannot be read: {error}"
             ) from error
-        if loaded.content_hash != head["hash"] or expected_hash not in (None, head["hash"]):
+        if not intact:
             raise DamagedFileError(f"distilled set {folder.name} does not match its hash")
         return loaded
+
+
+def _check_sum(head: Mapping[str, Any]) -> str:
+    """Hash everything that `set.json` says; the content hash leaves out where rows came from."""
+    return combine(canonical_json({key: head[key] for key in head if key != "check"}))

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.assets import load_encoder, load_tokenizer, model_fingerprint
+from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, combine
 from benchmark.core.pool import Columns
 
 TOKENS_PER_BATCH = 8_192
-ROWS_PER_CHUNK = 16_384
+ROWS_PER_CHUNK = 1_024  # the tokenizer keeps a hundred bytes a token until a chunk is done
+POOLINGS = ("mean", "cls")
+DTYPES = ("float32", "bfloat16", "float16")
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +46,14 @@ class EncoderSpec:
     max_length: int = 256
     dtype: str = "bfloat16"
     prefix: str = ""
+
+    def __post_init__(self) -> None:
+        for name, known in (("pooling", POOLINGS), ("dtype", DTYPES)):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(f"{name}: {value!r} is none of {', '.join(known)}")
+        if self.max_length < 1:
+            raise InputError(f"max_length: {self.max_length} is less than 1")
 
     def fingerprint(self, folder: Path) -> str:
         """Hash of the specification (less its name) and of the model's files."""
@@ -85,21 +96,24 @@ class Encoder:
             torch.set_num_threads(before)
         return features
 
-    def _tokenise(self, texts: list[list[str]]) -> dict[str, list[list[int]]]:
+    def _tokenise(self, texts: list[list[str]]) -> dict[str, list[np.ndarray]]:
+        """Token ids and the like, one array a text: as Python numbers they take ten times more."""
         if self.spec.prefix:
             texts = [[self.spec.prefix + text for text in texts[0]], *texts[1:]]
-        fields: dict[str, list[list[int]]] = {}
+        fields: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(texts[0]), ROWS_PER_CHUNK):
             part = [column[start : start + ROWS_PER_CHUNK] for column in texts]
             batch = self.tokenizer(*part, truncation=True, max_length=self.spec.max_length)
             for name, values in batch.items():
-                fields.setdefault(name, []).extend(values)
+                arrays = [np.array(row, dtype=np.int32) for row in values]
+                fields.setdefault(name, []).extend(arrays)
         return fields
 
-    def _forward(self, fields: dict[str, list[list[int]]]) -> np.ndarray:
+    def _forward(self, fields: dict[str, list[np.ndarray]]) -> np.ndarray:
         import torch
 
-        batch = self.tokenizer.pad(fields, return_tensors="pt").to(self.device)
+        rows = {name: [row.tolist() for row in values] for name, values in fields.items()}
+        batch = self.tokenizer.pad(rows, return_tensors="pt").to(self.device)
         with torch.inference_mode():
             hidden = self.model(**batch).last_hidden_state.float()
         if self.spec.pooling == "cls":

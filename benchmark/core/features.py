@@ -28,6 +28,10 @@ class FeatureCache:
             self._open[key] = self._load_or_make(key, compute)
         return self._open[key]
 
+    def release(self) -> None:
+        """Close all matrices; pages of a map that was read count as this process's memory."""
+        self._open = {}
+
     def has(self, key: str) -> bool:
         """Whether the matrix is on disk (its hash is not checked)."""
         return (self.folder / f"{key}.json").is_file()
@@ -48,7 +52,7 @@ class FeatureCache:
         path = self.folder / f"{key}.npy"
         try:
             expected = json.loads((self.folder / f"{key}.json").read_text())["sha256"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DamagedFileError(f"features {key}: unreadable description") from error
         if sha256_file(path) != expected:
             raise DamagedFileError(f"features {key} do not match their hash")

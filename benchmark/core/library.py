@@ -17,9 +17,11 @@ from benchmark.core.catalogue import Catalogue
 from benchmark.core.data import TaskData, load_task
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.encoders import Encoder, Progress
+from benchmark.core.errors import InputError
 from benchmark.core.features import FeatureCache
 from benchmark.core.keys import features_key
 from benchmark.core.learner import LEARNERS, TestTexts
+from benchmark.core.parameters import build, check_parameter
 from benchmark.core.pool import Columns, Pool
 from benchmark.core.registry import Entry
 
@@ -64,6 +66,7 @@ class Library:
             self._task = None
             self._scratch = {}
             self._pool_rows = None
+            self._features.release()
             self._task = load_task(self.catalogue.task(name), self.assets, self._embed_pool)
         return self._task
 
@@ -124,7 +127,8 @@ class Library:
         if self._pool_rows is None:
             rows = zip(*pool.texts().values(), strict=True)
             self._pool_rows = {row: i for i, row in reversed(list(enumerate(rows)))}
-        texts = list(zip(*distilled.columns.values(), strict=True))
+        columns = {name: distilled.columns[name] for name in pool.text_columns}
+        texts = list(zip(*columns.values(), strict=True))
         found = np.array([self._pool_rows.get(row, -1) for row in texts])
         known = found >= 0
         parts = []
@@ -133,7 +137,7 @@ class Library:
         if not known.all():
             new = {
                 name: [text for text, is_known in zip(column, known, strict=True) if not is_known]
-                for name, column in distilled.columns.items()
+                for name, column in columns.items()
             }
             parts.append((~known, self._loaded(encoder).encode(new)))
         features = np.empty((len(texts), parts[0][1].shape[1]), dtype=np.float32)
@@ -149,7 +153,20 @@ class Library:
 
 
 def register_catalogue_learners(catalogue: Catalogue) -> None:
-    """Make the catalogue's learners known by name beside those that register themselves."""
+    """Make the catalogue's learners known by name beside those that register themselves.
+
+    Raises `InputError` with file and line for an unknown kind or parameter.
+    """
     for spec in catalogue.learners.values():
-        kind = LEARNERS.entry(spec.kind)
-        LEARNERS.add(Entry(spec.name, LEARNERS.cls(kind.name), dict(spec.parameters)))
+        key: str | None = "kind"
+        try:
+            cls = LEARNERS.cls(spec.kind)
+            for key, value in spec.parameters.items():
+                check_parameter(cls, spec.name, key, value)
+            key = None
+            build(cls, spec.name, spec.parameters)
+        except InputError as error:
+            where = f"learner.{spec.name}"
+            file = catalogue.learner_files[spec.name]
+            raise file.error(f"[{where}]: {error}", where, key) from error
+        LEARNERS.add(Entry(spec.name, cls, dict(spec.parameters)))

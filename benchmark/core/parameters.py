@@ -7,6 +7,7 @@ only stores its arguments. What is annotated is a parameter, what is not is a ta
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -26,17 +27,19 @@ def build(cls: type, name: str, given: Mapping[str, Any]) -> Any:
 
     Raises `InputError` naming the adapter and the parameter.
     """
-    hints = typing.get_type_hints(cls)
-    known = [field.name for field in dataclasses.fields(cls) if field.init]
-    values = {}
-    for key, value in given.items():
-        if key not in known:
-            raise InputError(f"{name} has no parameter {key!r}.{did_you_mean(key, known)}")
-        values[key] = convert(value, hints[key], f"{name}.{key}")
+    values = {key: check_parameter(cls, name, key, value) for key, value in given.items()}
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from error
+
+
+def check_parameter(cls: type, name: str, key: str, value: Any) -> Any:
+    """Convert one parameter of `cls`; raises `InputError` naming the adapter and the parameter."""
+    known = [field.name for field in dataclasses.fields(cls) if field.init]
+    if key not in known:
+        raise InputError(f"{name} has no parameter {key!r}.{did_you_mean(key, known)}")
+    return convert(value, typing.get_type_hints(cls)[key], f"{name}.{key}")
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -72,14 +75,15 @@ def convert(value: Any, hint: Any, where: str) -> Any:
             return words[str(value).lower()]
         raise InputError(f"{where}: {value!r} is neither true nor false")
     if hint in (int, float, str):
-        if isinstance(value, bool) or (
-            hint is not str and not isinstance(value, int | float | str)
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise InputError(f"{where}: {value!r} is no {_say(hint)}")
         try:
             if hint is int and isinstance(value, float) and value != int(value):
                 raise ValueError
-            return hint(value)
+            converted = hint(value)
+            if hint is float and not math.isfinite(converted):
+                raise ValueError
+            return converted
         except (ValueError, OverflowError):
             raise InputError(f"{where}: {value!r} is no {_say(hint)}") from None
     return value

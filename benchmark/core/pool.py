@@ -83,7 +83,7 @@ class Pool:
 
     def texts(self, rows: Sequence[int] | np.ndarray | None = None) -> dict[str, list[str]]:
         """Return the text columns of `rows` (all by default), in that order."""
-        chosen = self._indices if rows is None else self._indices[np.asarray(rows, dtype=np.int64)]
+        chosen = self._indices if rows is None else self._indices[_positions(rows)]
         return {name: [texts[i] for i in chosen] for name, texts in self._columns.items()}
 
     def class_counts(self) -> np.ndarray:
@@ -114,7 +114,7 @@ class Pool:
             self.classes,
             embed=self._embed,
             dropped=self.dropped,
-            _indices=self._indices[np.asarray(rows, dtype=np.int64)],
+            _indices=self._indices[_positions(rows)],
             _fingerprint=self.root_fingerprint,
         )
 
@@ -161,3 +161,9 @@ class Pool:
         if self._is_whole:
             return self.root_fingerprint
         return combine(self.root_fingerprint, fingerprint_array(self._indices))
+
+
+def _positions(rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Row numbers; a mask means the rows where it is true."""
+    given = np.asarray(rows)
+    return np.flatnonzero(given) if given.dtype == bool else given.astype(np.int64)

@@ -85,7 +85,9 @@ class Registry(Generic[T]):
                 raise InputError(
                     f"{self.kind} {name!r}: its plug-in {entry.target!r} cannot be loaded: {error}"
                 ) from error
-            entry = Entry(entry.name, target, entry.preset, entry.paper, entry.plugin)
+            # The module may have registered the class itself, with its preset and paper.
+            loaded = self._entries[name]
+            entry = Entry(name, target, loaded.preset, loaded.paper, plugin=True)
             self._check_base(entry)
             self._entries[name] = entry
         return entry.target  # type: ignore[return-value]

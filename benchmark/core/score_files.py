@@ -7,7 +7,6 @@ a list of class probabilities. Nothing is executed or unpickled; errors name fil
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,7 @@ def _read_set(path: Path, task: Task) -> DistilledSet:
         )
     columns: dict[str, list[str]] = {name: [] for name in task.text}
     labels: list[int | list[float]] = []
+    soft: bool | None = None
     for where, row in _rows(path):
         for name in task.text:
             if name not in row:
@@ -64,15 +64,17 @@ def _read_set(path: Path, task: Task) -> DistilledSet:
         field = "label" if "label" in row else "labels"
         if field not in row:
             raise InputError(f"{where}: the field 'label' is missing")
-        labels.append(_label(row[field], task, f"{where}, field {field!r}"))
+        label = _label(row[field], task, f"{where}, field {field!r}")
+        if soft not in (None, isinstance(label, list)):
+            raise InputError(f"{where}, field {field!r}: hard and soft labels are mixed in a file")
+        soft = isinstance(label, list)
+        labels.append(label)
     if not labels:
         raise InputError(f"{path}: no row in it")
-    soft = [isinstance(label, list) for label in labels]
-    if any(soft) and not all(soft):
-        raise InputError(
-            f"{path}: hard and soft labels are mixed (row {soft.index(not soft[0]) + 1})"
-        )
-    return DistilledSet.of_texts(columns, np.array(labels), task.classes)
+    try:
+        return DistilledSet.of_texts(columns, np.array(labels), task.classes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -96,6 +98,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         where = f"{path}, line {number}"
         try:
             row = json.loads(line)
+            if "\\ud" in line.lower():
+                json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: not valid JSON: {error}") from error
         if not isinstance(row, dict):
@@ -109,12 +113,12 @@ def _label(value: Any, task: Task, where: str) -> int | list[float]:
     if isinstance(value, list):
         if len(value) != task.n_classes:
             raise InputError(f"{where}: {len(value)} probabilities for {task.n_classes} classes")
+        most = 1 + SOFT_LABEL_TOLERANCE
         good = all(
-            isinstance(p, int | float) and not isinstance(p, bool) and math.isfinite(p) and p >= 0
-            for p in value
+            isinstance(p, int | float) and not isinstance(p, bool) and 0 <= p <= most for p in value
         )
         if not good:
-            raise InputError(f"{where}: probabilities are numbers of 0 or more")
+            raise InputError(f"{where}: probabilities are numbers from 0 to 1")
         if abs(sum(value) - 1) > SOFT_LABEL_TOLERANCE:
             raise InputError(f"{where}: the probabilities sum to {sum(value):.4g}, not to 1")
         return [float(p) for p in value]
@@ -126,6 +130,6 @@ def _label(value: Any, task: Task, where: str) -> int | list[float]:
         )
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{where}: {value!r} is no class index, class name or list")
-    if not math.isfinite(value) or int(value) != value or not 0 <= value < task.n_classes:
+    if not 0 <= value < task.n_classes or int(value) != value:
         raise InputError(f"{where}: class index {value} is not in 0 to {task.n_classes - 1}")
     return int(value)

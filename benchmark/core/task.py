@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.core.errors import InputError
+
 METRICS = ("accuracy", "accuracy_f1", "matthews", "macro_f1")
 
 
@@ -18,6 +20,10 @@ class Carve:
     dev: float
     test: float
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dev < 0 or self.test <= 0 or self.dev + self.test >= 1:
+            raise InputError("carve: dev (0 or more) and test (above 0) must sum to less than 1")
 
 
 @dataclass(frozen=True)

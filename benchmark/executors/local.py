@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.executors.base import Done, Executor, Limits, Report, key_of, unfinished
 from benchmark.work import Job, Message, perform
@@ -80,7 +85,7 @@ class Processes(Executor):
                         if isinstance(message, tuple):
                             if self.report is not None:
                                 self.report(*message)
-                        elif isinstance(message, OSError):
+                        elif isinstance(message, OSError | BenchmarkError):
                             raise message
                         elif message is not None:
                             yield job, message
@@ -132,9 +137,10 @@ class _Worker:
         self.job = job
         self.finished = set()
         self.started = time.monotonic()
-        self.pipe.send(job)
+        with contextlib.suppress(BrokenPipeError):  # it died between two jobs: `receive` says so
+            self.pipe.send(job)
 
-    def receive(self) -> tuple[Message | Done | tuple | OSError | None, str]:
+    def receive(self) -> tuple[Message | Done | tuple | Exception | None, str]:
         """Return the next message, or why there will be none."""
         try:
             message = self.pipe.recv()
@@ -146,7 +152,7 @@ class _Worker:
             return None, f"its worker process died ({how}); it may have run out of memory"
         if isinstance(message, Done):
             self.job = None
-        elif not isinstance(message, tuple | OSError):
+        elif not isinstance(message, tuple | OSError | BenchmarkError):
             self.finished.add(key_of(message))
         return message, ""
 
@@ -168,8 +174,20 @@ class _Worker:
         self.job = None
 
 
+def _belong_to_driver() -> None:
+    """Leave Ctrl-C to the driver, and end when it ends, even by a kill in the midst of a job."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    driver = multiprocessing.parent_process()
+    if driver is not None and os.getppid() != driver.pid:  # it ended before that line
+        os._exit(1)
+
+
 def _work(pipe: Connection, config: LibraryConfig, threads: int) -> None:
     """Body of a worker process: jobs in, messages out, until the driver closes the pipe."""
+    _belong_to_driver()
     os.environ["OMP_NUM_THREADS"] = str(threads)
     library = Library(config, lambda *told: pipe.send(told))
     try:
@@ -190,3 +208,5 @@ def _work(pipe: Connection, config: LibraryConfig, threads: int) -> None:
         except OSError as error:
             # A full disk ends the run: no other job would fare better.
             pipe.send(OSError(error.errno, error.strerror or str(error), error.filename))
+        except BenchmarkError as error:
+            pipe.send(error)

@@ -24,7 +24,7 @@ TASKS = read("tasks")["task"]
 SUITES = read("suites")["suite"]
 MODELS, ENCODERS, LEARNERS = (read("learners")[kind] for kind in ("model", "encoder", "learner"))
 PROTOCOLS = read("protocols")["protocol"]
-CODE_LEARNERS = {"tfidf-lr", "tfidf-nb", "tfidf-svm", "probe"}
+CODE_LEARNERS = {"tfidf-lr", "tfidf-nb", "tfidf-svm", "probe", "text-cnn", "text-rnn", "in-context"}
 
 
 def each(table):
@@ -143,12 +143,13 @@ def test_the_demo_has_ten_cells():
 @each(MODELS)
 def test_model(name):
     entry = MODELS[name]
-    assert set(entry) <= {"hub", "revision", "package", "sha256", "weights", "gated", "note"}
+    keys = {"hub", "revision", "package", "sha256", "weights", "gated", "files", "note"}
+    assert set(entry) <= keys
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry["hub"])
     pinned = "revision" in entry
     assert COMMIT.fullmatch(entry["revision"]) if pinned else "unpinned" in entry["note"]
     assert SHA256.fullmatch(entry["sha256"]) if "package" in entry else "sha256" not in entry
-    assert entry.get("weights", "bin") == "bin"
+    assert re.fullmatch(r"bin|.+\.gguf", entry.get("weights", "bin"))
     assert entry.get("gated", True) is True
 
 
@@ -166,7 +167,7 @@ def test_encoder(name):
 @each(LEARNERS)
 def test_learner(name):
     entry = LEARNERS[name]
-    assert entry["kind"] == "transformer"
+    assert entry["kind"] in {"transformer", "in-context"}
     assert entry["model"] in MODELS
     assert name not in CODE_LEARNERS
 

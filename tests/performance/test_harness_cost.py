@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.background import BackgroundMirror
 from benchmark.core.keys import sha256_file
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.executors import Limits, choose_local
 from benchmark.plan import Options, make_plan
 from benchmark.runner import Runner
 from benchmark.store import Store
-from benchmark.tracking import BackgroundMirror, Mirror, tracking_uri
+from benchmark.tracking import Mirror, tracking_uri
 
 pytestmark = pytest.mark.performance
 
@@ -55,9 +56,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LibraryConfig:
         manifest[f"toy/default/{split}.parquet"] = {"sha256": sha256_file(path)}
     (tmp_path / "assets" / "datasets" / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "tasks.toml").write_text(TASK)
-    return LibraryConfig(
-        tmp_path / "store", tmp_path / "assets", True, (tmp_path / "tasks.toml",)
-    )
+    return LibraryConfig(tmp_path / "store", tmp_path / "assets", True, (tmp_path / "tasks.toml",))
 
 
 def test_at_most_60_ms_a_run(config: LibraryConfig) -> None:

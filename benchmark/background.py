@@ -1,0 +1,47 @@
+"""MLflow beside the work: a thread that sends what the driver has written."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from benchmark.store import Store
+from benchmark.tracking import Mirror, tracking_uri
+
+PAUSE_SECONDS = 1.0
+
+
+class BackgroundMirror:
+    """Keeps MLflow up to date in a thread while the driver works; never stops the work.
+
+    Use as a context manager. `failure` says afterwards why something was not sent, if so.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uri = tracking_uri(root)
+        self.failure = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def __enter__(self) -> BackgroundMirror:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        """Send batches until told to stop, then what is left."""
+        try:
+            store = Store(self.root)
+            try:
+                mirror = Mirror(store, self.uri)
+                while not self._stop.wait(PAUSE_SECONDS):
+                    mirror.sync(self._stop.is_set)
+                mirror.sync()
+            finally:
+                store.close()
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,58 @@
+"""Manifests: the sha256 sums that vouch for the files of an assets directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.errors import InputError
+from benchmark.core.keys import sha256_file
+
+
+@lru_cache(maxsize=16)
+def _read(root: Path, _modified: float) -> Mapping[str, Mapping[str, Any]]:
+    path = root / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: expected an object of file names")
+    return manifest
+
+
+def check_manifest(root: Path, relative: str) -> None:
+    """Hold a file of an assets directory against the sha256 in its `manifest.json`.
+
+    Raises `InputError` when the file differs, or when the directory has no manifest or no such
+    entry: an unlisted file is one that nobody vouched for.
+    """
+    path = root / "manifest.json"
+    if not path.is_file():
+        raise InputError(
+            f"{root} has no manifest.json; `python -m benchmark prepare` writes one, "
+            "with the rows and sha256 of every file"
+        )
+    entry = _read(root, path.stat().st_mtime).get(relative)
+    if not isinstance(entry, dict) or "sha256" not in entry:
+        raise InputError(f"{path}: no sha256 for {relative!r}; add it or run `prepare` again")
+    file = root / relative
+    if file_sha256(file) != entry["sha256"]:
+        raise InputError(
+            f"{file}: its sha256 differs from the one in {path}; "
+            "the file is damaged or was edited: fetch it again, or update the manifest"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file, computed once while its size and time of change stay the same."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=512)
+def _sha256(path: Path, _size: int, _modified: int) -> str:
+    return sha256_file(path)

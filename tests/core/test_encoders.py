@@ -1,0 +1,124 @@
+"""Features are what a plain forward pass of the model gives, however texts are batched."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.core import encoders
+from benchmark.core.encoders import Encoder, EncoderSpec, length_batches
+from benchmark.core.errors import InputError
+
+quick = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+VOCABULARY = "a the film movie plot was is good great fine bad poor dull"
+WORDS = VOCABULARY.split()
+SPEC = EncoderSpec("tiny", "tiny", dtype="float32", max_length=16)
+
+
+def sentences(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, rng.integers(1, 30))) for _ in range(n)]
+
+
+def plain(folder, columns, spec):
+    """One text at a time, nothing padded, straight from transformers."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    features = []
+    for first, *rest in zip(*columns.values(), strict=True):
+        batch = tokenizer(
+            spec.prefix + first,
+            *rest,
+            truncation=True,
+            max_length=spec.max_length,
+            return_tensors="pt",
+        )
+        assert batch["input_ids"].shape[1] <= spec.max_length
+        with torch.no_grad():
+            hidden = model(**batch).last_hidden_state[0]
+        pooled = hidden[0] if spec.pooling == "cls" else hidden.mean(0)
+        features.append(pooled / pooled.norm() if spec.normalise else pooled)
+    return torch.stack(features).numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("prefix", ["", "query : "])
+@pytest.mark.parametrize("pair", [False, True])
+def test_equal_to_a_plain_forward_pass(tiny_bert, pooling, normalise, prefix, pair):
+    spec = dataclasses.replace(SPEC, pooling=pooling, normalise=normalise, prefix=prefix)
+    columns = {"one": sentences(12)}
+    if pair:
+        columns["two"] = sentences(12, seed=1)
+    features = Encoder(spec, tiny_bert).encode(columns)
+    assert (features.dtype, features.shape) == (np.float32, (12, 16))
+    np.testing.assert_allclose(features, plain(tiny_bert, columns, spec), atol=1e-5, rtol=1e-5)
+
+
+def test_settings_change_the_features(tiny_bert):
+    columns = {"one": sentences(6)}
+    specs = [
+        SPEC,
+        dataclasses.replace(SPEC, pooling="cls"),
+        dataclasses.replace(SPEC, normalise=False),
+        dataclasses.replace(SPEC, max_length=5),
+        dataclasses.replace(SPEC, prefix="query : "),
+        dataclasses.replace(SPEC, dtype="bfloat16"),
+    ]
+    features = [Encoder(spec, tiny_bert).encode(columns) for spec in specs]
+    assert len({matrix.tobytes() for matrix in features}) == len(specs)
+    assert len({spec.fingerprint(tiny_bert) for spec in specs}) == len(specs)
+    np.testing.assert_allclose(features[5], features[0], atol=0.05)
+    renamed = dataclasses.replace(SPEC, name="other", model="other")
+    assert renamed.fingerprint(tiny_bert) == SPEC.fingerprint(tiny_bert)
+
+
+@pytest.mark.parametrize("budget", [1, 40, 10**6])
+def test_batches_do_not_change_the_features(tiny_bert, monkeypatch, budget):
+    columns = {"one": sentences(40)}
+    encoder = Encoder(SPEC, tiny_bert)
+    alone = np.concatenate([encoder.encode({"one": [text]}) for text in columns["one"]])
+    monkeypatch.setattr(encoders, "TOKENS_PER_BATCH", budget)
+    monkeypatch.setattr(encoders, "ROWS_PER_CHUNK", 7)
+    steps = []
+    features = encoder.encode(columns, lambda done, total: steps.append((done, total)))
+    np.testing.assert_allclose(features, alone, atol=1e-5)
+    assert steps[-1] == (40, 40)
+    assert features.tobytes() == encoder.encode(columns).tobytes()
+
+
+def test_threads_are_fixed_inside_and_set_back(tiny_bert, monkeypatch):
+    before = torch.get_num_threads()
+    inside = []
+    monkeypatch.setattr(encoders, "feature_threads", lambda: before + 1)
+    encode = Encoder._forward
+    forward = lambda *args: inside.append(torch.get_num_threads()) or encode(*args)  # noqa: E731
+    monkeypatch.setattr(Encoder, "_forward", forward)
+    Encoder(SPEC, tiny_bert).encode({"one": ["good film"]})
+    assert (inside, torch.get_num_threads()) == ([before + 1], before)
+
+
+@quick
+@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 200))
+def test_length_batches_hold_each_row_once_within_the_budget(lengths, budget):
+    lengths = np.array(lengths, dtype=np.int64)
+    batches = list(length_batches(lengths, budget))
+    rows = [int(row) for batch in batches for row in batch]
+    assert sorted(rows) == list(range(len(lengths)))
+    assert (np.diff(lengths[rows]) <= 0).all()
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= budget
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"pooling": "max"}, "mean, cls"), ({"dtype": "int8"}, "dtype"), ({"max_length": 0}, "less")],
+)
+def test_a_setting_that_no_encoder_has(changed, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(SPEC, **changed)

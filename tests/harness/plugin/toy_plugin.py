@@ -1,0 +1,162 @@
+"""A third-party package as its author would write it, and every way in which one can go wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
+from benchmark.core.method import Selector, register
+from benchmark.core.pool import Pool
+
+
+@register("first")
+class First(Selector):
+    """Take the first rows of each class."""
+
+    deterministic = True
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        return range(size)
+
+
+@register("flagged")
+class Flagged(Selector):
+    """Fails while the file that `TOY_FLAG` names is there."""
+
+    deterministic = True
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        if Path(os.environ["TOY_FLAG"]).exists():
+            raise ValueError("the flag is up")
+        return range(size)
+
+
+@register("miscounting")
+class Miscounting(Selector):
+    """Returns a row too many."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        return range(size + 1)
+
+
+@register("outside")
+class Outside(Selector):
+    """Returns rows that its pool does not have."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        return range(len(pool), len(pool) + size)
+
+
+@register("hanging")
+class Hanging(Selector):
+    """Never comes back."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        time.sleep(600)
+        return range(size)
+
+
+@register("hungry")
+class Hungry(Selector):
+    """Uses 3 GB and stays."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        held = np.ones(375_000_000)
+        time.sleep(600)
+        return range(int(held[0]) * size)
+
+
+@register("dying")
+class Dying(Selector):
+    """Ends its process without a word, as a crash in C code does."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        os._exit(9)
+
+
+@register("exiting")
+class Exiting(Selector):
+    """Believes that it is a program."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        sys.exit(0)
+
+
+@register("file-seeker")
+class FileSeeker(Selector):
+    """Opens a file that is not there."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        Path("no-such-checkpoint.bin").read_bytes()
+        return range(size)
+
+
+def scores(run: Run, test: TestTexts) -> np.ndarray:
+    """Random scores that depend on the run's seed alone."""
+    return np.random.default_rng(run.seed).random((len(test), len(test.classes)))
+
+
+@register_learner("coin")
+class Coin(Learner):
+    """Tosses a coin, and takes `TOY_NAP` seconds for it."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        for run in runs:
+            time.sleep(float(os.environ.get("TOY_NAP", "0")))
+            yield Outcome(scores(run, test))
+
+
+@register_learner("nan-once")
+class NanOnce(Learner):
+    """Diverges in its second run."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        for number, run in enumerate(runs):
+            made = scores(run, test)
+            if number == 1:
+                made[3] = np.nan
+            yield Outcome(made)
+
+
+@register_learner("misshapen")
+class Misshapen(Learner):
+    """Leaves a test row out."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        for run in runs:
+            yield Outcome(scores(run, test)[1:])
+
+
+@register_learner("raising")
+class Raising(Learner):
+    """Raises in its third run."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        for number, run in enumerate(runs):
+            if number == 2:
+                raise ZeroDivisionError("third time unlucky")
+            yield Outcome(scores(run, test))
+
+
+@register_learner("sparing")
+class Sparing(Learner):
+    """Gives an outcome for its first run only."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        yield Outcome(scores(runs[0], test))

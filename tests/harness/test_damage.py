@@ -1,0 +1,150 @@
+"""A full disk, a read-only or newer store, damaged files: said clearly, nothing half-written."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+RUN = ["run", "--suite", "toy"]
+NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator:
+    """Mount a small file system in memory, where the machine lets us."""
+    mounted: list[Path] = []
+
+    def make(name: str, options: str) -> Path:
+        place = tmp_path / name
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True)
+        except FileNotFoundError:
+            pytest.skip("there is no `mount` here")
+        if done.returncode:
+            pytest.skip(f"no tmpfs can be mounted here: {done.stderr.decode().strip()}")
+        mounted.append(place)
+        return place
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("free", [8, 120, 400])
+def test_a_full_disk(world, finished, mount, cli, process, rows_in, free) -> None:
+    """Whatever cannot be written, and whoever writes it: a sentence, and the rest when there is room."""
+    place = mount("disk", "size=4m")
+    store = place / "store"
+    filler = place / "filler"
+    with filler.open("wb") as handle:
+        handle.write(bytes(4 * 2**20 - 2**10 * free))
+    told = process(*RUN, *world.flags(store), **NO_MLFLOW)
+    assert told.code == 1
+    assert "full" in told.message or "No space left" in told.message
+    assert "make room, then run the same command again" in told.message.lower()
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+    again = cli(*RUN, *world.flags(store))
+    assert again.code == 0, again.err
+    pd.testing.assert_frame_equal(rows_in(store), rows_in(finished))
+    halves = [path for path in store.rglob(".*") if "lock" not in path.name]
+    assert not halves
+
+
+def test_a_read_only_store(world, finished, mount, cli) -> None:
+    place = mount("read-only", "size=64m")
+    shutil.copytree(finished, place / "store")
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    told = cli(*RUN, "--sets", "4", *world.flags(place / "store"))
+    assert told.code == 1
+    assert "--store" in told.message
+    new = cli(*RUN, *world.flags(place / "other"))
+    assert new.code == 1
+    assert "--store" in new.message
+
+
+def test_a_store_from_a_newer_version(world, store, cli) -> None:
+    database = sqlite3.connect(store / "rows.sqlite")
+    database.execute("UPDATE meta SET value='99' WHERE name='schema'")
+    database.commit()
+    database.close()
+    before = (store / "rows.sqlite").read_bytes()
+    for args in (RUN, ["plan", "--suite", "toy"], ["leaderboard", "--suite", "toy"]):
+        told = cli(*args, *world.flags(store))
+        assert told.code == 2
+        assert "written by a newer version of the benchmark (schema 99" in told.message
+    assert (store / "rows.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("where", ["head", "middle", "all"])
+def test_a_damaged_database(world, store, finished, cli, rows_in, where) -> None:
+    path = store / "rows.sqlite"
+    content = bytearray(path.read_bytes())
+    start = {"head": 0, "middle": 8192, "all": 0}[where]
+    end = 100 if where == "head" else len(content)
+    content[start:end] = b"\x5a" * (end - start)
+    path.write_bytes(content)
+    told = cli(*RUN, *world.flags(store))
+    assert told.code == 2
+    assert "damaged" in told.message
+    assert "run the same command again" in told.message
+    for file in store.glob("rows.sqlite*"):
+        file.unlink()
+    again = cli(*RUN, *world.flags(store))
+    assert again.code == 0
+    pd.testing.assert_frame_equal(rows_in(store), rows_in(finished))
+
+
+def test_the_store_is_a_file(world, tmp_path, cli) -> None:
+    (tmp_path / "file").write_text("")
+    told = cli(*RUN, *world.flags(tmp_path / "file"))
+    assert told.code == 2
+    assert "this is a file, not a directory" in told.message
+
+
+@pytest.mark.parametrize("how", ["changed", "cut", "gone"])
+def test_a_damaged_set_is_made_again(world, store, finished, cli, rows_in, how) -> None:
+    spoil(sorted((store / "sets").rglob("rows.jsonl"))[0], how)
+    key = sorted((store / "sets").rglob("rows.jsonl"))[0].parent.name
+    if how != "gone":
+        shown = cli("show", key, *world.flags(store))
+        assert shown.code == 1
+        assert f"distilled set {key}" in shown.message
+    again = cli(*RUN, "--learners", "tfidf-lr,tiny-bert,coin", *world.flags(store))
+    assert again.code == 0
+    assert "(1 sets distilled" in again.out
+    assert "making it again" in again.err
+    after = rows_in(store)
+    after = after[after.learner != "coin"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after, rows_in(finished))
+
+
+@pytest.mark.parametrize("how", ["changed", "cut", "gone"])
+def test_damaged_features_are_made_again(world, store, finished, cli, rows_in, how) -> None:
+    for path in sorted((store / "features").glob("*.npy")):
+        spoil(path, how)
+    shutil.rmtree(store / "sets")
+    for file in store.glob("rows.sqlite*"):
+        file.unlink()
+    assert cli(*RUN, "--learners", "tfidf-lr", *world.flags(store)).code == 0
+    expected = rows_in(finished).query("learner == 'tfidf-lr'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows_in(store), expected)
+
+
+def spoil(path: Path, how: str) -> None:
+    """Damage a file."""
+    content = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.write_bytes(content[:-3] + bytes(byte ^ 1 for byte in content[-3:]))

@@ -1,0 +1,117 @@
+"""MLflow mirrors the rows: a real server, down at first; what failed and was done again."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmark.store import Store
+from benchmark.tracking import Mirror
+
+SMALL = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "2", "--seeds", "2"]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(folder: Path, port: int, log: Path) -> Iterator[None]:
+    """A real `mlflow server` while the block lasts."""
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1",
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    with log.open("w") as handle:
+        child = subprocess.Popen(command, stdout=handle, stderr=handle, start_new_session=True)
+        try:
+            for _ in range(300):
+                with contextlib.suppress(OSError):
+                    if urllib.request.urlopen(f"http://127.0.0.1:{port}/health").status == 200:
+                        break
+                assert child.poll() is None, log.read_text()
+                time.sleep(0.2)
+            yield
+        finally:
+            child.terminate()
+            child.wait(20)
+
+
+def children(client, suite: str = "toy") -> list:
+    experiment = client.get_experiment_by_name(f"text-distillation/{suite}")
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    return [run for run in found if "run_key" in run.data.tags]
+
+
+def test_a_server_that_was_down_gets_everything_once(
+    world, tmp_path, process, rows_in, mlflow_database
+) -> None:
+    port = free_port()
+    uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+    store = tmp_path / "s"
+    flags = [*SMALL, "--methods", "random,first", "--learners", "tfidf-lr,coin"]
+    ran = process("run", *flags, *world.flags(store), **uri)
+    assert ran.code == 0, ran.err
+    assert "MLflow did not get everything" in ran.out
+    assert "track --sync" in ran.out
+    down = process("track", "--sync", *world.flags(store), **uri)
+    assert down.code == 1
+    assert "cannot be reached" in down.message
+    folder = tmp_path / "server"
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    rows = rows_in(store)
+    with server(folder, port, tmp_path / "log"):
+        sent = process("track", "--sync", *world.flags(store), **uri)
+        assert sent.code == 0, sent.err
+        assert f"{rows.run_key.nunique()} runs sent to MLflow" in sent.out
+        again = process("track", "--sync", *world.flags(store), **uri)
+        assert "0 runs sent to MLflow" in again.out
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri["MLFLOW_TRACKING_URI"])
+        found = children(client)
+        assert Counter(run.data.tags["run_key"] for run in found) == Counter(set(rows.run_key))
+        scores = rows.set_index("run_key").score
+        for run in found:
+            key = run.data.tags["run_key"]
+            assert run.data.metrics["score_accuracy"] == pytest.approx(scores.loc[[key]].iloc[0])
+            parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+            assert parent.data.params["learner"] == run.data.params["learner"]
+        parents = {run.data.tags["mlflow.parentRunId"] for run in found}
+        assert len(parents) == 4
+        artifacts = [path for parent in parents for path in client.list_artifacts(parent, "sets")]
+        assert len(artifacts) == 4  # two methods x two sets, each once
+
+
+def test_a_run_that_is_done_again_is_replaced(world, tmp_path, cli, mlflow_database) -> None:
+    store = tmp_path / "s"
+    store.mkdir()
+    uri = f"sqlite:///{store}/mlflow.db"
+    (store / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    flags = [*SMALL, "--methods", "random", "--learners", "nan-once", *world.flags(store)]
+
+    def sync() -> Counter:
+        opened = Store(store)
+        mirror = Mirror(opened, uri)
+        mirror.sync()
+        opened.close()
+        return Counter(run.data.tags["status"] for run in children(mirror.client))
+
+    assert cli("run", *flags).code == 1
+    assert sync() == {"ok": 3, "failed": 1}
+    assert cli("run", *flags, "--retry-failed").code == 0
+    assert sync() == {"ok": 4}
+    assert sync() == {"ok": 4}

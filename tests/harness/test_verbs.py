@@ -1,0 +1,190 @@
+"""The verbs beside `run`: list, show, plan, score, leaderboard, prepare."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+def test_list_gives_json_of_every_kind(world, store, cli) -> None:
+    expected = {
+        "methods": {"random", "herding", "first", "full"},
+        "learners": {"tfidf-lr", "tiny-bert", "coin"},
+        "tasks": {"mood", "pair", "sst2"},
+        "suites": {"toy", "glue"},
+        "protocols": {"tiny", "standard", "quick"},
+    }
+    for kind, names in expected.items():
+        told = cli("list", kind, "--json", *world.flags(store))
+        assert told.code == 0
+        assert names <= {line["name"] for line in json.loads(told.out)}
+        plain = cli("list", kind, *world.flags(store))
+        assert all(name in plain.out for name in names)
+    learners = {
+        line["name"]: line
+        for line in json.loads(cli("list", "learners", "--json", *world.flags(store)).out)
+    }
+    assert learners["tiny-bert"]["available"] == "yes"
+    assert "google-bert/" in learners["bert-base"]["available"]
+    assert "transformer" not in learners  # a kind without a model
+
+
+def test_list_and_show_sets(world, store, cli) -> None:
+    sets = json.loads(cli("list", "sets", "--json", *world.flags(store)).out)
+    assert len(sets) == 2 * 3 * 2 * 3  # tasks, methods, DPC, sets
+    one = sets[0]
+    shown = cli("show", one["key"][:12], *world.flags(store))
+    assert shown.code == 0
+    assert f"method: {one['method']}" in shown.out
+    assert "content hash: " in shown.out
+    rows = store / "sets" / one["key"][:2] / one["key"] / "rows.jsonl"
+    first = json.loads(rows.read_text().splitlines()[0])
+    assert first["label"] in shown.out
+    for prefix, said in (("zzz", "no set"), ("", "no set"), ("%", "no set")):
+        refused = cli("show", prefix, *world.flags(store))
+        assert refused.code == 2
+        assert said in refused.message
+
+
+def test_plan_counts_and_writes_nothing(world, store, tmp_path, cli) -> None:
+    fresh = cli("plan", "--suite", "toy", *world.flags(tmp_path / "none"))
+    assert fresh.code == 0
+    assert "24 cells of 3 sets x 2 seeds; to do: 36 sets, 108 trainings" in fresh.out
+    dry = cli("run", "--suite", "toy", "--dry-run", *world.flags(tmp_path / "none"))
+    assert dry.out == fresh.out
+    assert not (tmp_path / "none" / "rows.sqlite").exists()
+    done = cli("plan", "--suite", "toy", *world.flags(store))
+    assert "to do: 0 sets, 0 trainings" in done.out
+    more = cli("plan", "--suite", "toy", "--sets", "4", *world.flags(store))
+    assert "to do: 12 sets, 36 trainings" in more.out
+    assert "estimate from what like work cost in this store" in more.out
+
+
+@pytest.mark.parametrize("form", ["index", "name", "soft", "parquet", "json", "one file"])
+def test_score_takes_every_form(world, tmp_path, cli, form) -> None:
+    texts = ["a bad film", "a poor story", "a good film", "a fine story"]
+    labels: list = [0, 0, 1, 1]
+    if form == "name":
+        labels = ["bad", "bad", "good", "good"]
+    if form == "soft":
+        labels = [[0.9, 0.1], [1, 0], [0.2, 0.8], [0, 1]]
+    field = "labels" if form == "soft" else "label"
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    rows = [{"text": text, field: label} for text, label in zip(texts, labels, strict=True)]
+    if form == "parquet":
+        pd.DataFrame(rows).to_parquet(folder / "a.parquet")
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / ("a.json" if form == "json" else "a.jsonl")).write_text(lines)
+    path = folder / "a.jsonl" if form == "one file" else folder
+    flags = ["--learners", "tfidf-lr,tiny-bert", "--seeds", "2", *world.flags(tmp_path / "s")]
+    told = cli("score", path, "--task", "mood", "--name", "mine", *flags)
+    assert told.code == 0, told.err
+    assert "mine on mood: 1 sets" in told.out
+    assert told.out.count("one set") >= 2
+    assert "tiny-bert" in told.out
+
+
+def test_score_again_with_fewer_sets_shows_those(world, tmp_path, cli, rows_in) -> None:
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    for number in range(3):
+        rows = [{"text": f"bad {number}", "label": 0}, {"text": f"good {number}", "label": 1}]
+        (folder / f"{number}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--task", "mood", "--name", "mine", "--learners", "tfidf-lr"]
+    flags += world.flags(tmp_path / "s")
+    cli("score", folder, *flags)
+    assert len(rows_in(tmp_path / "s", "submitted")) == 15
+    (folder / "0.jsonl").unlink()
+    told = cli("score", folder, *flags)
+    assert told.code == 0
+    assert len(rows_in(tmp_path / "s", "submitted")) == 10
+
+
+def test_score_with_a_learner_that_cannot_be_had(world, tmp_path, cli) -> None:
+    rows = [{"text": "bad", "label": 0}, {"text": "good", "label": 1}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--task", "mood", "--name", "mine", "--learners", "tfidf-lr,bert-base"]
+    told = cli("score", tmp_path / "a.jsonl", *flags, *world.flags(tmp_path / "s"))
+    assert told.code == 3
+    assert "bert-base: model google-bert/bert-base-uncased: no models/" in told.out
+
+
+def test_leaderboard_formats(world, store, tmp_path, cli) -> None:
+    out = tmp_path / "out"
+    for name, suffix in (("md", "md"), ("csv", "csv"), ("html", "html"), ("latex", "tex")):
+        flags = ["--format", name, "--out", out, *world.flags(store)]
+        told = cli("leaderboard", "--suite", "toy", *flags)
+        assert told.code == 0
+        assert (out / f"toy.{suffix}").read_text().strip()
+    assert {path.name for path in out.iterdir()} == {"toy.md", "toy.csv", "toy.html", "toy.tex"}
+    table = pd.read_csv(out / "toy.csv")
+    assert len(table) == 24
+    assert set(table.status) == {"ok"}
+    assert set(table.metric) == {"accuracy", "macro_f1"}
+    wrong = cli("leaderboard", "--suite", "toy", "--reference", "herdin", *world.flags(store))
+    assert wrong.code == 2
+    assert "Did you mean 'herding'?" in wrong.message
+    none = cli("leaderboard", "--suite", "glue", *world.flags(store))
+    assert none.code == 2
+    assert "suite 'glue' has no rows" in none.message
+
+
+def test_publish_then_check_then_drift(world, store, tmp_path, cli, monkeypatch) -> None:
+    place = tmp_path / "project"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    flags = ["--suite", "toy", *world.flags(store)]
+    for verb in ("--publish", "--check"):
+        refused = cli("leaderboard", verb, *flags)
+        assert refused.code == 2
+        assert "works in the project's repository" in refused.message
+    (place / "leaderboards").mkdir()
+    assert cli("leaderboard", "--check", *flags).code == 2
+    assert cli("leaderboard", "--publish", *flags).code == 0
+    published = place / "leaderboards" / "published"
+    assert (place / "leaderboards" / "results" / "toy.parquet").is_file()
+    shutil.rmtree(store)  # the check reads the published rows alone
+    assert cli("leaderboard", "--check", *flags).code == 0
+    page = published / "toy.md"
+    page.write_text(page.read_text().replace("herding", "hoarding", 1))
+    drifted = cli("leaderboard", "--check", *flags)
+    assert drifted.code == 1
+    assert "hoarding" in drifted.out
+
+
+def test_prepare_then_run_from_what_it_made(
+    world, finished, tmp_path, cli, rows_in
+) -> None:
+    target = tmp_path / "prepared"
+    flags = world.flags(tmp_path / "s")
+    told = cli("prepare", "--suite", "toy", "--to", target, *flags)
+    assert told.code == 0, told.out
+    manifests = [target / part / "manifest.json" for part in ("datasets", "models")]
+    before = [path.read_text() for path in manifests]
+    assert "toy/mood/default/train.parquet" in before[0]
+    assert "toy/tiny-bert/model.safetensors" in before[1]
+    again = cli("prepare", "--suite", "toy", "--to", target, *flags)
+    assert again.code == 0
+    assert [path.read_text() for path in manifests] == before
+    places = ["--store", tmp_path / "s", "--assets", target, "--tasks", world.tasks, "--offline"]
+    ran = cli("run", "--suite", "toy", "--learners", "tfidf-lr", *places)
+    assert ran.code == 0, ran.err
+    expected = rows_in(finished).query("learner == 'tfidf-lr'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows_in(tmp_path / "s"), expected)
+    lacking = cli("prepare", "--suite", "gaps", "--to", tmp_path / "other", *flags)
+    assert lacking.code == 3
+    assert "not available: task nowhere" in lacking.out
+    assert "not available: model bert-base" in lacking.out
+
+
+def test_logits_are_kept_on_request(world, tmp_path, cli) -> None:
+    flags = ["--methods", "random", "--learners", "tiny-bert", "--tasks-only", "mood"]
+    told = cli("run", "--suite", "toy", *flags, "--keep-logits", *world.flags(tmp_path / "s"))
+    assert told.code == 0
+    assert len(list(Path(tmp_path / "s" / "logits").glob("*.npy"))) == 12
