@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.store import CELL, Store
+from benchmark.schema import CELL
+from benchmark.store import Store
 
 METRICS = ("accuracy", "macro_f1", "f1", "matthews", "accuracy_f1")
 FACTS = {

@@ -19,7 +19,8 @@ import numpy as np
 from benchmark.core.errors import DamagedFileError
 from benchmark.core.keys import canonical_json, sha256_text
 from benchmark.core.records import CellId, Status
-from benchmark.store import CELL, Store
+from benchmark.schema import CELL
+from benchmark.store import Store
 
 _OF_CELL = " AND ".join(f"{name}=?" for name in CELL)
 

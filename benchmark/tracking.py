@@ -20,7 +20,8 @@ from typing import Any
 
 from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
-from benchmark.store import CELL, Store
+from benchmark.schema import CELL
+from benchmark.store import Store
 
 BATCH = 100
 SQLITE = "sqlite:///"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -9,11 +10,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli import flags
-from benchmark.core.errors import InputError, UnavailableError
+from benchmark.cli.console import output
+from benchmark.core.errors import InputError
 from benchmark.core.learner import LEARNERS
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS
@@ -60,7 +61,7 @@ def list_(
     table = Table(*lines[0], box=None, header_style="bold", pad_edge=False)
     for line in lines:
         table.add_row(*(_show(value) for value in line.values()))
-    Console().print(table, markup=False)
+    output().print(table, markup=False)
 
 
 def _show(value: Any) -> str:
@@ -110,19 +111,13 @@ def _methods(_: Library) -> Lines:
 def _learners(library: Library) -> Lines:
     lines = []
     for name in _loadable(LEARNERS):
-        if name in {spec.kind for spec in library.catalogue.learners.values()}:
-            continue  # a kind of learner that has no model of its own
+        if _needs_parameters(LEARNERS.cls(name)) - set(LEARNERS.entry(name).preset):
+            continue  # a kind of learner that stands for none without a model
         learner = LEARNERS.build(name)
-        try:
-            for model in (
-                *learner.models,
-                *(library.catalogue.encoder(encoder).model for encoder in learner.encoders),
-            ):
-                spec = library.catalogue.model(model)
-                library.assets.model(spec) if _is_local(library, spec) else _absent(spec.hub)
-            there = "yes"
-        except UnavailableError as error:
-            there = str(error)
+        wanted = [*learner.models, *map(_model_of(library), learner.encoders)]
+        specs = [library.catalogue.model(model) for model in wanted]
+        absent = [spec.hub for spec in specs if library.assets.local_model(spec)[0] is None]
+        there = f"from the hub: {', '.join(absent)}" if absent else "yes"
         lines.append(
             {
                 "name": name,
@@ -134,17 +129,16 @@ def _learners(library: Library) -> Lines:
     return lines
 
 
-def _is_local(library: Library, spec: Any) -> bool:
-    from benchmark.core.assets import packaged_path
+def _needs_parameters(cls: type) -> set[str]:
+    return {
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
 
-    folder = library.config.assets
-    return (folder is not None and (folder / "models" / spec.hub / "config.json").is_file()) or (
-        spec.package is not None and packaged_path(spec.package) is not None
-    )
 
-
-def _absent(hub: str) -> None:
-    raise UnavailableError(f"from the hub: {hub}")
+def _model_of(library: Library) -> Callable[[str], str]:
+    return lambda encoder: library.catalogue.encoder(encoder).model
 
 
 def _tasks(library: Library) -> Lines:

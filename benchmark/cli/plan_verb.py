@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmark.cells import Cell
 from benchmark.cli import flags
+from benchmark.cli.console import output
 from benchmark.cli.options import gather
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.keys import changed_ingredients
@@ -131,7 +132,7 @@ def print_plan(plan: Plan, store: Store) -> None:
     table = Table("task", "learner", *names, box=None, header_style="bold", pad_edge=False)
     for (task, learner), counts in groups.items():
         table.add_row(task, learner, *(str(counts[name] or "") for name in names))
-    Console().print(table)
+    output().print(table)
     print(
         f"{len(plan.cells)} cells of {plan.protocol.sets} sets x {plan.protocol.seeds} seeds; "
         f"to do: {len(seen_sets)} sets, {len(seen_runs)} trainings"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.background import BackgroundMirror
+from benchmark.cli.console import output
 from benchmark.core.records import CellId
 from benchmark.frame import rows_frame
 from benchmark.runner import Summary
@@ -41,8 +40,7 @@ def print_leaderboard(store: Store, suite: str, reference: str | None = None) ->
     """Print the main tables of a suite to standard output."""
     frame = rows_frame(store, suite)
     board = build_leaderboard(frame, suite, reference=reference)
-    # Wide enough for the widest table when the output goes to a file.
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = output()
     for title, header, rows in terminal_tables(board):
         table = Table(*header, title=title, title_justify="left", header_style="bold")
         for row in rows:

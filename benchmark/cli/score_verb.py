@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.background import BackgroundMirror
 from benchmark.cli import flags
+from benchmark.cli.console import output
 from benchmark.cli.progress import ProgressReporter
 from benchmark.cli.report import mlflow_sentence
 from benchmark.core.errors import InputError
@@ -78,8 +78,8 @@ def score(
             str(found.n_runs),
             cell.status,
         )
-    Console().print(f"{name} on {task}: {len(sets)} sets", markup=False, highlight=False)
-    Console().print(table)
+    output().print(f"{name} on {task}: {len(sets)} sets", markup=False, highlight=False)
+    output().print(table)
     for cell_id, why in {**summary.failed, **summary.unavailable}.items():
         print(f"{cell_id.learner}: {why}")
     print(mlflow_sentence(store))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli import flags
+from benchmark.cli.console import output
 from benchmark.store import Store
 
 
@@ -28,7 +28,7 @@ def show(
     opened = Store(store, create=False)
     record = opened.sets()[opened.find_set(set_key)]
     distilled = opened.load_set(record)
-    console = Console()
+    console = output()
     for name, value in record.ingredients.items():
         console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
     for name, value in record.facts.items():

@@ -91,7 +91,10 @@ def test_what_the_parser_refuses(world, tmp_path, cli, args) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("methods = ['random']\nseeeds = 2\n", "line 2: unknown key 'seeeds'. Did you mean 'seeds'"),
+        (
+            "methods = ['random']\nseeeds = 2\n",
+            "line 2: unknown key 'seeeds'. Did you mean 'seeds'",
+        ),
         ("\nsets = 'two'\n", "line 2: sets = 'two' is not usable"),
         ("dpc = [2, 'x']\n", "whole numbers"),
         ("sets = \n", "not valid TOML"),

@@ -54,9 +54,7 @@ def test_a_bad_learner_fails_in_its_runs_only(
     assert rows[rows.status == "failed"].score.isna().all()
 
 
-def test_what_failed_stays_failed_until_a_retry(
-    world, tmp_path, cli, rows_in, monkeypatch
-) -> None:
+def test_what_failed_stays_failed_until_a_retry(world, tmp_path, cli, rows_in, monkeypatch) -> None:
     flag = tmp_path / "flag"
     flag.touch()
     monkeypatch.setenv("TOY_FLAG", str(flag))

@@ -85,9 +85,7 @@ def test_a_run_alone_gives_the_same_bits(world, finished, tmp_path, cli, rows_in
         assert np.array_equal(predicted, there[key])
 
 
-def test_two_workers_give_the_rows_of_one_process(
-    world, finished, tmp_path, cli, rows_in
-) -> None:
+def test_two_workers_give_the_rows_of_one_process(world, finished, tmp_path, cli, rows_in) -> None:
     told = cli("run", "--suite", "toy", "--workers", "2", *world.flags(tmp_path / "two"))
     assert told.code == 0, told.err
     pd.testing.assert_frame_equal(rows_in(tmp_path / "two"), rows_in(finished))
@@ -126,9 +124,7 @@ def test_a_new_learner_never_distils_again(world, store, cli, rows_in) -> None:
     assert set(rows.groupby(["task", "method", "dpc", "set_index"]).set_key.nunique()) == {1}
 
 
-def test_an_edited_recipe_trains_again_and_is_named(
-    world, store, tmp_path, cli, rows_in
-) -> None:
+def test_an_edited_recipe_trains_again_and_is_named(world, store, tmp_path, cli, rows_in) -> None:
     mine = world.copy(tmp_path / "mine")
     mine.edit("steps = 4", "steps = 3")
     planned = cli("plan", "--suite", "toy", *mine.flags(store))

@@ -44,7 +44,7 @@ def test_list_and_show_sets(world, store, cli) -> None:
     rows = store / "sets" / one["key"][:2] / one["key"] / "rows.jsonl"
     first = json.loads(rows.read_text().splitlines()[0])
     assert first["label"] in shown.out
-    for prefix, said in (("zzz", "no set"), ("", "no set"), ("%", "no set")):
+    for prefix, said in (("zzz", "no set"), ("", "more than one"), ("%", "more than one")):
         refused = cli("show", prefix, *world.flags(store))
         assert refused.code == 2
         assert said in refused.message
@@ -158,9 +158,7 @@ def test_publish_then_check_then_drift(world, store, tmp_path, cli, monkeypatch)
     assert "hoarding" in drifted.out
 
 
-def test_prepare_then_run_from_what_it_made(
-    world, finished, tmp_path, cli, rows_in
-) -> None:
+def test_prepare_then_run_from_what_it_made(world, finished, tmp_path, cli, rows_in) -> None:
     target = tmp_path / "prepared"
     flags = world.flags(tmp_path / "s")
     told = cli("prepare", "--suite", "toy", "--to", target, *flags)

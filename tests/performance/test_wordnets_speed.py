@@ -50,7 +50,10 @@ class PlainCnn(nn.Module):
 
 
 class PlainRnn(nn.Module):
-    """With packing, as is needed for the state after a text's last word."""
+    """With packing, as is needed for the state after a text's last word.
+
+    Without it, as in the paper's listing, padding is read as words; the ratios are then 1.1 to 1.9.
+    """
 
     def __init__(self, classes):
         super().__init__()

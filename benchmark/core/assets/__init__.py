@@ -1,0 +1,30 @@
+"""Where data and models come from: an assets directory, an installed package, or the hub.
+
+The only place that loads datasets and model files; it imports those libraries inside functions, so
+a learner or method runs on a machine that lacks them. There is no silent fall-back: what cannot be
+had raises `UnavailableError` with every place that was tried.
+"""
+
+from benchmark.core.assets.files import ModelSpec, model_files, model_fingerprint, packaged_path
+from benchmark.core.assets.models import (
+    load_causal_lm,
+    load_classifier,
+    load_encoder,
+    load_tokenizer,
+)
+from benchmark.core.assets.sources import PACKAGE, Assets
+from benchmark.core.assets.word_vectors import load_word_vectors
+
+__all__ = [
+    "PACKAGE",
+    "Assets",
+    "ModelSpec",
+    "load_causal_lm",
+    "load_classifier",
+    "load_encoder",
+    "load_tokenizer",
+    "load_word_vectors",
+    "model_files",
+    "model_fingerprint",
+    "packaged_path",
+]
