@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from benchmark.core.assets import PACKAGE, model_files
@@ -15,6 +15,7 @@ from benchmark.core.errors import UnavailableError
 from benchmark.core.keys import sha256_file
 from benchmark.core.learner import build_learner
 from benchmark.core.library import Library
+from benchmark.core.manifests import is_vouched_for, vouch
 from benchmark.core.method import METHODS
 
 
@@ -63,48 +64,43 @@ def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], No
     if task.dataset.startswith(PACKAGE):
         tell(f"{name}: comes from the package {task.dataset.removeprefix(PACKAGE).split('/')[0]}")
         return
+    source = f"{task.dataset} at {task.revision or 'an unpinned revision'}"
     splits = [task.train] if task.carve is not None else [task.train, task.test]
     for split in splits:
         relative = f"{task.dataset}/{task.config}/{split}.parquet"
+        if is_vouched_for(root, relative, source):
+            tell(f"{name}: {split} is there")
+            continue
         table = library.assets.table(task.dataset, task.config, split, task.revision, task.sha256)
-        path = root / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        table.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
-        _enter(
-            root,
-            relative,
-            {
-                "rows": len(table),
-                "columns": [str(column) for column in table.columns],
-                "sha256": sha256_file(path),
-                "source": f"{task.dataset} at {task.revision or 'an unpinned revision'}",
-            },
-        )
+        with _written_atomically(root / relative) as temporary:
+            table.to_parquet(temporary, index=False)
+        entry = {"rows": len(table), "columns": [str(column) for column in table.columns]}
+        vouch(root, relative, source, entry)
         tell(f"{name}: {split}, {len(table):,} rows")
 
 
 def _copy_model(library: Library, name: str, root: Path, tell: Callable[[str], None]) -> None:
     spec = library.catalogue.model(name)
     folder = library.model_folder(name)
+    source = f"{spec.hub} at {spec.revision or 'an unpinned revision'}"
     for path in model_files(folder):
-        relative = f"{spec.hub}/{path.name}"
-        target = root / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path.resolve() != target.resolve():
-            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        relative = f"{spec.hub}/{path.relative_to(folder).as_posix()}"
+        if is_vouched_for(root, relative, source) and sha256_file(path) == sha256_file(
+            root / relative
+        ):
+            continue
+        with _written_atomically(root / relative) as temporary:
             shutil.copyfile(path, temporary)
-            os.replace(temporary, target)
-        source = f"{spec.hub} at {spec.revision or 'an unpinned revision'}"
-        _enter(root, relative, {"sha256": sha256_file(target), "source": source})
+        vouch(root, relative, source, {})
     tell(f"model {name}: {spec.hub}")
 
 
-def _enter(root: Path, relative: str, entry: dict) -> None:
-    path = root / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {}
-    manifest[relative] = entry
-    temporary = path.with_name(f".manifest.{uuid.uuid4().hex[:8]}")
-    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+@contextlib.contextmanager
+def _written_atomically(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

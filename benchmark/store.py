@@ -248,7 +248,8 @@ class Store:
     def row_states(self, suite: str) -> dict[tuple, tuple[str, str]]:
         """Every row of a suite: identity to (run key, status)."""
         found = self.database.execute(
-            f"SELECT {', '.join(CELL)}, set_index, seed_index, run_key, status FROM rows WHERE suite=?",
+            f"SELECT {', '.join(CELL)}, set_index, seed_index, run_key, status FROM rows"
+            " WHERE suite=?",
             (suite,),
         )
         return {tuple(row[:8]): (row[8], row[9]) for row in found}

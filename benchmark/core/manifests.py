@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +47,30 @@ def check_manifest(root: Path, relative: str) -> None:
             f"{file}: its sha256 differs from the one in {path}; "
             "the file is damaged or was edited: fetch it again, or update the manifest"
         )
+
+
+def is_vouched_for(root: Path, relative: str, source: str) -> bool:
+    """Whether a file is there, unchanged since it was entered, and from this source."""
+    manifest, file = root / "manifest.json", root / relative
+    if not (manifest.is_file() and file.is_file()):
+        return False
+    entry = _read(root, manifest.stat().st_mtime).get(relative)
+    return (
+        isinstance(entry, dict)
+        and entry.get("source") == source
+        and entry.get("sha256") == file_sha256(file)
+    )
+
+
+def vouch(root: Path, relative: str, source: str, facts: Mapping[str, Any]) -> None:
+    """Enter a file with its sha256, its source and further facts, atomically."""
+    path = root / "manifest.json"
+    manifest = dict(_read(root, path.stat().st_mtime)) if path.is_file() else {}
+    manifest[relative] = {**facts, "sha256": sha256_file(root / relative), "source": source}
+    temporary = path.with_name(f".manifest.{uuid.uuid4().hex[:8]}")
+    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, path)
+    _read.cache_clear()
 
 
 def file_sha256(path: Path) -> str:

@@ -51,6 +51,10 @@ class InProcess(Executor):
             yield job, Done()
 
 
+class Begun:
+    """A worker has taken its job: the time that it may use runs from here."""
+
+
 class Processes(Executor):
     """Worker processes with the machine's cores divided among them.
 
@@ -136,7 +140,7 @@ class _Worker:
             theirs.close()
         self.job = job
         self.finished = set()
-        self.started = time.monotonic()
+        self.started = float("inf")  # until it has loaded what it needs and takes the job
         with contextlib.suppress(BrokenPipeError):  # it died between two jobs: `receive` says so
             self.pipe.send(job)
 
@@ -150,6 +154,9 @@ class _Worker:
             code = self._process.exitcode
             how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
             return None, f"its worker process died ({how}); it may have run out of memory"
+        if isinstance(message, Begun):
+            self.started = time.monotonic()
+            return None, ""
         if isinstance(message, Done):
             self.job = None
         elif not isinstance(message, tuple | OSError | BenchmarkError):
@@ -202,6 +209,7 @@ def _work(pipe: Connection, config: LibraryConfig, threads: int) -> None:
         except (EOFError, KeyboardInterrupt):
             return
         try:
+            pipe.send(Begun())
             for message in perform(job, library):
                 pipe.send(message)
             pipe.send(Done())

@@ -87,8 +87,8 @@ def test_a_run_that_failed_is_trained_again_on_request_only(world, tmp_path, cli
 @pytest.mark.parametrize(
     ("method", "limits", "reason"),
     [
-        ("hanging", ["--timeout", "6"], "stopped after 6 s (--timeout)"),
-        ("hungry", ["--memory", "2"], "stopped for using more than 2 GB (--memory)"),
+        ("hanging", ["--timeout", "3"], "stopped after 3 s (--timeout)"),
+        ("hungry", ["--memory", "1.2"], "stopped for using more than 1.2 GB (--memory)"),
         ("dying", ["--timeout", "60"], "its worker process died (exit code 9)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Keys decide the work: what is done is not done again, what changed is, and order means nothing."""
+"""Keys decide the work: what is done is not done again, what changed is, order means nothing."""
 
 from __future__ import annotations
 

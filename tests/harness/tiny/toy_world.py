@@ -13,11 +13,11 @@ import pandas as pd
 from benchmark.core.keys import sha256_file
 
 WORDS = {
-    0: "bad poor dull flat weak boring".split(),
-    1: "great good fine warm funny moving".split(),
-    2: "film movie story cast plot scene".split(),
+    0: ["bad", "poor", "dull", "flat", "weak", "boring"],
+    1: ["great", "good", "fine", "warm", "funny", "moving"],
+    2: ["film", "movie", "story", "cast", "plot", "scene"],
 }
-FILLER = "the a this that was is feels very quite and but of".split()
+FILLER = ["the", "a", "this", "that", "was", "is", "feels", "very", "quite", "and", "but", "of"]
 TASKS = """
 [model.tiny]
 hub = "toy/tiny-bert"
