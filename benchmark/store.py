@@ -145,6 +145,9 @@ class Store:
 
     def put_run(self, record: RunRecord, predictions: np.ndarray | None) -> None:
         """Write a training and its predicted classes, in one transaction."""
+        known = self.database.execute(
+            "SELECT 1 FROM runs WHERE run_key=?", (record.run_key,)
+        ).fetchone()
         self._write(
             "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?)",
             [
@@ -160,10 +163,11 @@ class Store:
                 )
             ],
         )
-        # MLflow is to hear of a run that was done again.
-        self._write(
-            "UPDATE mirror SET mlflow_id='pending' WHERE kind='run' AND key=?", [(record.run_key,)]
-        )
+        if known:  # done again: MLflow is to hear of it
+            self._write(
+                "UPDATE mirror SET mlflow_id='pending' WHERE kind='run' AND key=?",
+                [(record.run_key,)],
+            )
         if predictions is not None:
             body = zlib.compress(predictions.astype("<u2").tobytes(), 1)
             self._write("INSERT OR REPLACE INTO predictions VALUES (?,?)", [(record.run_key, body)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -35,7 +36,10 @@ def server(folder: Path, port: int, log: Path) -> Iterator[None]:
         "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     with log.open("w") as handle:
-        child = subprocess.Popen(command, stdout=handle, stderr=handle, start_new_session=True)
+        quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        child = subprocess.Popen(
+            command, env=quiet, stdout=handle, stderr=handle, start_new_session=True
+        )
         try:
             for _ in range(300):
                 with contextlib.suppress(OSError):
