@@ -40,7 +40,7 @@ class BackgroundMirror:
                 mirror = Mirror(store, self.uri)
                 while not self._stop.wait(PAUSE_SECONDS):
                     mirror.sync(self._stop.is_set)
-                mirror.sync()
+                mirror.complete()
             finally:
                 store.close()
         except Exception as error:

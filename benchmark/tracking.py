@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.core.keys import canonical_json, sha256_text
 from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
 from benchmark.schema import CELL
@@ -112,11 +113,27 @@ class Mirror:
             self.store.commit()
         return sent
 
+    def complete(self) -> int:
+        """Send everything that is missing, and a parent for every cell.
+
+        A cell whose trainings are all shared with other cells has no child run of its own.
+        """
+        sent = self.sync()
+        cell = ", ".join(f"r.{name}" for name in CELL)
+        found = self.store.database.execute(
+            f"SELECT {cell}, u.environment, MIN(u.created) FROM rows r JOIN runs u USING (run_key)"
+            f" GROUP BY {cell}"
+        ).fetchall()
+        for row in found:
+            self._parent(CellId(*row[:6]), row[6], row[7])
+        self.store.commit()
+        return sent
+
     def _send(self, item: _Unsent) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         experiment = self._experiment(item.cell.suite)
-        parent = self._parent(item.cell, item)
+        parent = self._parent(item.cell, item.environment, item.created)
         self._remove_half_sent(item, experiment)
         self.store.put_mirror(item.cell.suite, "run", item.run_key, self.uri, "pending")
         self.store.commit()
@@ -203,44 +220,46 @@ class Mirror:
                 self._experiments[suite] = found.experiment_id
         return self._experiments[suite]
 
-    def _parent(self, cell: CellId, item: _Unsent) -> str:
+    def _parent(self, cell: CellId, environment: str, created: float) -> str:
         """The parent run of a cell, made on first use and found again by its tag."""
         if cell not in self._parents:
-            from benchmark.core.keys import canonical_json, sha256_text
-
             key = sha256_text(canonical_json([getattr(cell, name) for name in CELL]))[:40]
             row = self.store.database.execute(
                 "SELECT mlflow_id FROM mirror WHERE suite=? AND kind='cell' AND key=? AND uri=?",
                 (cell.suite, key, self.uri),
             ).fetchone()
-            if row is None:
-                experiment = self._experiment(cell.suite)
-                found = self.client.search_runs([experiment], f"tags.cell_key = '{key}'")
-                run_id = found[0].info.run_id if found else self._make_parent(cell, key, item)
-                self.store.put_mirror(cell.suite, "cell", key, self.uri, run_id)
-                self.store.commit()
-                self._parents[cell] = run_id
-            else:
-                self._parents[cell] = row[0]
+            self._parents[cell] = (
+                row[0] if row else self._make_parent(cell, key, environment, created)
+            )
         return self._parents[cell]
 
-    def _make_parent(self, cell: CellId, key: str, item: _Unsent) -> str:
+    def _make_parent(self, cell: CellId, key: str, environment: str, created: float) -> str:
+        """Make a cell's parent run, or complete the one that a killed driver left half made."""
         from mlflow.entities import Param
 
-        run = self.client.create_run(
-            self._experiment(cell.suite),
-            start_time=int(item.created * 1000),
-            run_name=cell.label,
-            tags={"cell_key": key, "kind": "cell", "environment": item.environment},
+        experiment = self._experiment(cell.suite)
+        found = self.client.search_runs([experiment], f"tags.cell_key = '{key}'", max_results=1)
+        run = (
+            found[0]
+            if found
+            else self.client.create_run(
+                experiment,
+                start_time=int(created * 1000),
+                run_name=cell.label,
+                tags={"cell_key": key, "kind": "cell", "environment": environment},
+            )
         )
         params = {name: getattr(cell, name) for name in CELL}
-        environment = self._environment(item.environment)
-        params |= {f"version_{k}": v for k, v in environment.get("versions", {}).items()}
-        params |= {k: environment[k] for k in ("python", "device", "system") if k in environment}
-        self.client.log_batch(
-            run.info.run_id, params=[Param(name, str(v)[:6000]) for name, v in params.items()]
-        )
-        self.client.set_terminated(run.info.run_id)
+        body = self._environment(environment)
+        params |= {f"version_{k}": v for k, v in body.get("versions", {}).items()}
+        params |= {k: body[k] for k in ("python", "device", "system") if k in body}
+        if run.info.status == "RUNNING":
+            self.client.log_batch(
+                run.info.run_id, params=[Param(name, str(v)[:6000]) for name, v in params.items()]
+            )
+            self.client.set_terminated(run.info.run_id)
+        self.store.put_mirror(cell.suite, "cell", key, self.uri, run.info.run_id)
+        self.store.commit()
         return run.info.run_id
 
     def _environment(self, key: str) -> dict[str, Any]:

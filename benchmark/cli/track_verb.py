@@ -34,7 +34,7 @@ def track(
     uri = tracking_uri(store)
     try:
         with opened.writing():
-            sent = Mirror(opened, uri).sync()
+            sent = Mirror(opened, uri).complete()
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise BenchmarkError(f"MLflow at {uri} cannot be reached: {text}") from error

@@ -55,7 +55,7 @@ class Registry(Generic[T]):
         """Register an entry; a second target under one name is an error."""
         self._check_base(entry)
         old = self._entries.get(entry.name)
-        if old is not None and _target_name(old.target) != _target_name(entry.target):
+        if old is not None and not _is_same(old.target, entry.target):
             raise InputError(
                 f"{self.kind} {entry.name!r} is registered twice: "
                 f"{_target_name(old.target)} and {_target_name(entry.target)}"
@@ -125,6 +125,18 @@ class Registry(Generic[T]):
                 self.add(Entry(point.name, point.value, plugin=True))
             except Exception as error:
                 warnings.warn(f"plug-in {point.value!r} was left out: {error}", stacklevel=2)
+
+
+def _is_same(old: type | str, new: type | str) -> bool:
+    """Whether two targets are one class; a package may re-export the one that an entry names."""
+    before, after = _target_name(old), _target_name(new)
+    if before == after:
+        return True
+    (old_module, _, old_name), (new_module, _, new_name) = (
+        text.partition(":") for text in (before, after)
+    )
+    roots = {module.partition(".")[0] for module in (old_module, new_module)}
+    return isinstance(old, str) and len(roots) == 1 and old_name == new_name
 
 
 def _target_name(target: type | str) -> str:

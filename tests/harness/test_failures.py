@@ -137,6 +137,23 @@ def test_naming_a_broken_plug_in_is_an_error(world, tmp_path, cli) -> None:
     assert "method 'absent': its plug-in 'toy_plugin_that_is_not_there:Absent'" in told.message
 
 
+def test_a_plug_in_may_re_export_its_class(world, tmp_path, cli, monkeypatch) -> None:
+    package, facts = tmp_path / "nice", tmp_path / "nice-1.0.dist-info"
+    package.mkdir()
+    facts.mkdir()
+    (package / "__init__.py").write_text("from nice.inner import Nice\n")
+    (package / "inner.py").write_text(
+        "from benchmark.core.method import Selector, register\n"
+        "@register('nice')\nclass Nice(Selector):\n"
+        "    def select(self, pool, size, rng):\n        return range(size)\n"
+    )
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: nice\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[text_distillation.methods]\nnice = nice:Nice\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    flags = [*SMALL, "--methods", "nice", "--learners", "coin", *world.flags(tmp_path / "s")]
+    assert cli("run", *flags).code == 0
+
+
 def test_a_model_that_cannot_be_read_is_a_failed_cell(world, tmp_path, cli) -> None:
     mine = world.copy(tmp_path / "mine")
     folder = mine.assets / "models" / "toy" / "tiny-bert"
