@@ -24,6 +24,9 @@ def gather(flags: Mapping[str, Any]) -> Options:
     if flags.get("config") is not None:
         values = _read(flags["config"])
     given = {**flags, "set": flags.get("set_") or None}
+    for flag, other in (("dpc", "ratio"), ("ratio", "dpc")):
+        if given.get(flag) is not None:  # two ways to say one thing: the file's one gives way
+            values.pop(other, None)
     for name in KNOWN:
         if given.get(name) is not None and given[name] is not False:
             values[name] = given[name]

@@ -6,7 +6,9 @@ Every mistake is reported with file, line and key.
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,6 +21,7 @@ from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.task import METRICS, Task
 from benchmark.core.toml_file import TomlFile
 
+PLUGINS = "text_distillation.tasks"
 T = TypeVar("T")
 
 
@@ -97,7 +100,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, extra: Iterable[Path] = ()) -> Catalogue:
-        """Read the built-in files and then `extra`; names must be new.
+        """Read the built-in files, installed packages' and then `extra`; names must be new.
 
         Raises `InputError` with file, line and key.
         """
@@ -106,9 +109,23 @@ class Catalogue:
         for name in ("learners", "protocols", "tasks", "suites"):
             source = folder / f"{name}.toml"
             catalogue._add(TomlFile(f"{name}.toml", source.read_text(encoding="utf-8")))
+        catalogue._add_plugins()
         for path in extra:
             catalogue._add(TomlFile.read(path))
         return catalogue
+
+    def _add_plugins(self) -> None:
+        """Read the TOML files that packages name as `text_distillation.tasks` entry points.
+
+        Each is `module:attribute`, the attribute a path. A broken one is left out with a warning.
+        """
+        for point in importlib.metadata.entry_points(group=PLUGINS):
+            before = {name: dict(known) for name, known in vars(self).items()}
+            try:
+                self._add(TomlFile.read(Path(point.load())))
+            except Exception as error:
+                vars(self).update(before)
+                warnings.warn(f"tasks of plug-in {point.value!r}: {error}", stacklevel=2)
 
     def task(self, name: str) -> Task:
         """Look up a task."""

@@ -25,9 +25,8 @@ class Status(StrEnum):
 class CellId:
     """The unit that a table shows: method x task x DPC x learner, within a suite.
 
-    `params` is the canonical JSON of the method's parameters and of how its sets vary
-    (`"sampling"`). `dpc` is text as tables print it: `"10"`, `"0"` for the full training set,
-    `"2.5"` where `--ratio` gave rows / classes.
+    `params` is the canonical JSON of the method's parameters. `dpc` is text as tables print it:
+    `"10"`, `"0"` for the full training set, `"2.5"` where `--ratio` gave rows / classes.
     """
 
     suite: str

@@ -1,6 +1,8 @@
 """A user's TOML adds to the catalogue; every mistake names file, line and key."""
 
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -237,3 +239,46 @@ def test_any_edit_of_a_good_file_is_read_or_refused(data):
 
 def test_the_example_is_toml():
     assert set(tomllib.loads(ALL)) == {"task", "model", "encoder", "learner", "protocol", "suite"}
+
+
+def install(folder: Path, text: str) -> None:
+    """Make a package with one entry point for tasks importable from `folder`."""
+    facts = folder / "toy_tasks-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (folder / "toy_tasks.py").write_text(
+        "from pathlib import Path\nTASKS = Path(__file__).with_name('toy_tasks.toml')\n"
+    )
+    (folder / "toy_tasks.toml").write_text(text)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-tasks\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[text_distillation.tasks]\ntoy = toy_tasks:TASKS\n")
+
+
+@pytest.fixture
+def fresh_import(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "toy_tasks", raising=False)
+    yield
+    sys.modules.pop("toy_tasks", None)
+
+
+def test_an_installed_package_adds_tasks(tmp_path, monkeypatch, fresh_import) -> None:
+    text = (
+        '[task.toy-installed]\ndataset = "toy"\ntext = ["text"]\nlabel = "label"\n'
+        'classes = ["a", "b"]\n[suite.toy-installed]\ntasks = ["toy-installed"]\n'
+    )
+    install(tmp_path, text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert Catalogue.load().suite("toy-installed").tasks == ("toy-installed",)
+
+
+def test_a_broken_package_is_left_out_whole_with_a_warning(
+    tmp_path, monkeypatch, fresh_import
+) -> None:
+    good = (
+        '[task.toy-good]\ndataset = "toy"\ntext = ["text"]\nlabel = "label"\nclasses = ["a", "b"]\n'
+    )
+    install(tmp_path, good + "[task.toy-bad]\ndatset = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.warns(UserWarning, match=r"toy_tasks.*line \d+.*datset"):
+        catalogue = Catalogue.load()
+    assert not {"toy-good", "toy-bad"} & set(catalogue.tasks)
+    assert "sst2" in catalogue.tasks
