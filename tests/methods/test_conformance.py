@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from benchmark import testing
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import InputError
 from benchmark.core.method import Generator, Selector
-from benchmark.testing import parametrize_with_method_checks, run_method_checks
+from benchmark.testing import checks, parametrize_with_method_checks, run_method_checks
 
 BUILT_IN = ["random", "k-centers", "k-center-greedy", "herding", "full"]
 
@@ -246,7 +245,7 @@ def test_only_the_check_for_it_fails(bad):
 
 
 def test_a_slow_adapter_is_caught(monkeypatch):
-    monkeypatch.setattr(testing, "TOY_SECONDS", 0.01)
+    monkeypatch.setattr(checks, "TOY_SECONDS", 0.01)
     assert "check_seconds_on_a_toy_pool" in failures(Slow())
 
 
@@ -263,16 +262,16 @@ def test_parameters_that_are_not_data_are_caught():
 def test_checks_put_back_what_they_touch():
     state = np.random.get_state()[1].tolist()
     with pytest.raises(AssertionError):
-        testing.check_global_rngs_untouched(SeedsGlobalNumpy())
+        checks.check_global_rngs_untouched(SeedsGlobalNumpy())
     assert np.random.get_state()[1].tolist() == state
     with pytest.raises(AssertionError):
-        testing.check_works_offline(PhonesHome())
+        checks.check_works_offline(PhonesHome())
     assert "connect" not in vars(socket.socket)
 
 
 def test_a_name_is_looked_up():
     results = run_method_checks("random")
-    assert [result.check for result in results] == [check.__name__ for check in testing.CHECKS]
+    assert [result.check for result in results] == [check.__name__ for check in checks.CHECKS]
     assert all(result.title for result in results)
     assert {result.status for result in results} == {"passed", "skipped"}
     with pytest.raises(InputError, match="Did you mean 'herding'"):

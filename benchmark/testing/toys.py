@@ -1,0 +1,52 @@
+"""Toy pools: words of a class among common ones, and features for any encoder."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from benchmark.core.pool import Pool
+from benchmark.core.seeding import numpy_generator, seed_of
+
+CLASS_ONSETS = "bcdfghjklmnpqrstvwxz"  # one per class: 20 at most
+WORD_ENDINGS = ("ando", "elim", "isor", "ovat", "uxen", "ylar")
+COMMON_WORDS = ("the", "of", "and", "was", "is", "very", "some", "with")
+
+
+def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> Pool:
+    """Return a small pool: words of its class among common ones, and features for any encoder.
+
+    As in real data, each class has one text twice. Features are read-only sums of word vectors,
+    scaled to unit length, so equal texts have equal features.
+    """
+    rng = numpy_generator(seed_of("toy-pool", n_classes=n_classes, per_class=per_class, pair=pair))
+    names = ("first", "second") if pair else ("text",)
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    for onset in CLASS_ONSETS[:n_classes]:
+        words = [onset + ending for ending in WORD_ENDINGS]
+        for row in range(per_class):
+            for texts in columns.values():
+                drawn = [*rng.choice(words, 4), *rng.choice(COMMON_WORDS, 4)]
+                again = row > 1 and row == per_class - 1
+                texts.append(texts[-row] if again else " ".join(rng.permutation(drawn)))
+
+    @functools.cache
+    def embed(encoder: str) -> np.ndarray:
+        rows = [" ".join(texts) for texts in zip(*columns.values(), strict=True)]
+        features = np.array(
+            [sum(_word_vector(encoder, word) for word in row.split()) for row in rows]
+        )
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        features = features.astype(np.float32)
+        features.setflags(write=False)
+        return features
+
+    labels = np.repeat(np.arange(n_classes), per_class)
+    classes = [f"class {onset}" for onset in CLASS_ONSETS[:n_classes]]
+    return Pool("toy-pair" if pair else "toy", columns, labels, classes, embed=embed)
+
+
+@functools.cache
+def _word_vector(encoder: str, word: str) -> np.ndarray:
+    return numpy_generator(seed_of("toy-word", encoder=encoder, word=word)).standard_normal(16)
