@@ -14,7 +14,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; p
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 1.5rem; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884; }
-td { white-space: nowrap; }
+td, tbody th, tfoot th { white-space: nowrap; }
 th { cursor: pointer; vertical-align: bottom; }
 th[aria-sort=ascending]::after { content: " ↑"; }
 th[aria-sort=descending]::after { content: " ↓"; }

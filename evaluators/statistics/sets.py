@@ -93,7 +93,7 @@ def summarise(scores: Scores) -> CellSummary:
     low, high = t_interval(set_means(clusters))
     return CellSummary(
         mean=float(runs.mean()),
-        std=float(runs.std()),
+        std=float(np.sqrt(variance(runs, ddof=0))),
         ci_low=float(low),
         ci_high=float(high),
         n_sets=len(clusters),
@@ -158,14 +158,14 @@ def design_effect(scores: Scores) -> float:
     return 1.0 if m == 1 else float(1 + (m - 1) * icc(scores))
 
 
-def variance(sample: np.ndarray) -> np.ndarray:
-    """Return the sample variance (ddof=1) along the last axis, exactly 0 where values are equal.
+def variance(sample: np.ndarray, ddof: int = 1) -> np.ndarray:
+    """Return the sample variance along the last axis, exactly 0 where values are equal.
 
     Without the snap, twenty times 0.8 has a variance of 1e-32 and a t statistic of a billion.
     """
     spread = np.ptp(sample, axis=-1)
     scale = np.maximum(1, np.abs(sample).max(axis=-1))
-    return np.where(spread <= ROUNDING * scale, 0.0, sample.var(axis=-1, ddof=1))
+    return np.where(spread <= ROUNDING * scale, 0.0, sample.var(axis=-1, ddof=ddof))
 
 
 def difference_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
