@@ -14,12 +14,13 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; p
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 1.5rem; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884; }
-td, tbody th, tfoot th { white-space: nowrap; }
+td { white-space: nowrap; }
 th { cursor: pointer; vertical-align: bottom; }
 th[aria-sort=ascending]::after { content: " ↑"; }
 th[aria-sort=descending]::after { content: " ↓"; }
 .text { text-align: left; white-space: normal; }
 th:first-child, td:first-child { position: sticky; left: 0; background: Canvas; }
+td:first-child { white-space: nowrap; }
 tfoot { font-style: italic; }
 """
 
