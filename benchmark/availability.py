@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from benchmark.cells import Cell, TaskFacts
@@ -32,12 +31,12 @@ def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
     )
 
 
-def missing_for(library: Library, encoders: Iterable[str], learner: Learner) -> str:
+def missing_for(library: Library, method: Method, learner: Learner) -> str:
     """Say which encoder or model cannot be had, if any; "" if all is there."""
     try:
-        for name in (*encoders, *learner.encoders):
+        for name in (*method.encoders, *learner.encoders):
             library.model_folder(library.catalogue.encoder(name).model)
-        for name in learner.models:
+        for name in (*method.models, *learner.models):
             library.model_folder(name)
     except UnavailableError as error:
         return str(error)
@@ -53,6 +52,7 @@ def with_models(library: Library, cell: Cell) -> Cell:
     return replace(
         cell,
         set_encoders={name: library.encoder_fingerprint(name) for name in cell.method.encoders},
+        set_models={name: library.model_fingerprint(name) for name in cell.method.models},
         run_models={
             **{name: library.model_fingerprint(name) for name in cell.learner.models},
             **{name: library.encoder_fingerprint(name) for name in cell.learner.encoders},

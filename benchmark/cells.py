@@ -44,6 +44,7 @@ class Cell:
     metric: str
     set_encoders: Mapping[str, str]
     run_models: Mapping[str, str]
+    set_models: Mapping[str, str]
     info: Mapping[str, Any]
     classes: tuple[str, ...] = ()
 
@@ -72,6 +73,7 @@ class Cell:
             set_index=set_index,
             protocol_seed=self.protocol.seed,
             encoders=self.set_encoders,
+            models=self.set_models,
         )
 
     def owned_key(self, set_index: int) -> str | None:
@@ -96,6 +98,7 @@ class Cell:
                 pool=self.facts.pool,
                 protocol_seed=self.protocol.seed,
                 encoders=self.set_encoders,
+                models=self.set_models,
             )
             state = store / "states" / prepared.digest
         return SetJob(

@@ -141,8 +141,7 @@ def _check_names(library: Library, methods: Iterable[Method], learners: Iterable
     for adapter in (*methods, *learners):
         for encoder in adapter.encoders:
             library.catalogue.encoder(encoder)
-    for learner in learners:
-        for model in learner.models:
+        for model in adapter.models:
             library.catalogue.model(model)
 
 
@@ -168,7 +167,7 @@ class _Planner:
                 for j, learner in enumerate(learners):
                     place = {"task_order": order, "method_order": i, "learner_order": j}
                     cell = self._cell(block, task, facts, method, budgeted, learner, place)
-                    yield cell, why or missing_for(self.library, method.encoders, learner)
+                    yield cell, why or missing_for(self.library, method, learner)
 
     def _cell(
         self,
@@ -211,6 +210,7 @@ class _Planner:
             metric=task.metric,
             set_encoders={},
             run_models={},
+            set_models={},
             info=info,
             classes=task.classes,
         )

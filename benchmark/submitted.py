@@ -109,10 +109,11 @@ def submitted_plan(
             metric=task.metric,
             set_encoders={},
             run_models={},
+            set_models={},
             info=info,
             keys=tuple(keys),
         )
-        reason = why or missing_for(library, (), learner)
+        reason = why or missing_for(library, method, learner)
         if reason:
             skipped.append(SkippedCell(cell.record(reason)))
         else:

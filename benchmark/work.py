@@ -22,11 +22,11 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, DamagedFileError
 from benchmark.core.learner import Outcome, Run, build_learner
 from benchmark.core.library import Library
-from benchmark.core.locks import kernel_lock
 from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
+from benchmark.core.states import prepare_state, total_seconds
 
 FATAL = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
@@ -109,10 +109,11 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         method = METHODS.build(job.method, job.params)
         for encoder in method.encoders:
             data.pool.embed(encoder)  # shared by all sets and methods, so it is in no set's time
-        started = time.perf_counter()
-        state = None
+        state, prepared = None, {}
         if job.state_folder is not None:
             state = prepare_state(method, data.pool, job.state_folder, job.state_seed)
+            prepared = {"prepare_seconds": total_seconds(state)}
+        started = time.perf_counter()
         pool = data.pool
         if job.fraction < 1:
             pool = pool.resample(job.fraction, numpy_generator(job.resample_seed))
@@ -123,7 +124,12 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         if is_fatal(error):
             raise
         return SetRecord(job.set_key, "", Status.FAILED, reason(error), job.ingredients)
-    facts = {"distil_seconds": seconds, "distil_memory_mb": memory.megabytes(), **distilled.size()}
+    facts = {
+        "distil_seconds": seconds,
+        **prepared,
+        "distil_memory_mb": memory.megabytes(),
+        **distilled.size(),
+    }
     facts.update(_overlaps(distilled, data, library))
     return SetRecord(job.set_key, distilled.content_hash, Status.OK, "", job.ingredients, facts)
 
@@ -136,20 +142,6 @@ def distil(
 
     with threadpool_limits(limits=1):
         return method.distil(pool, budget, numpy_generator(seed), state)
-
-
-def prepare_state(method: Method, pool: Pool, folder: Path, seed: int) -> Path:
-    """Return the folder of a method's prepared state; made by one process, the others wait.
-
-    The work goes on in `FOLDER.partial`, which a killed preparation finds again.
-    """
-    with kernel_lock(folder.with_name(f".{folder.name}.lock")):
-        if not folder.is_dir():
-            partial = folder.with_name(f"{folder.name}.partial")
-            partial.mkdir(parents=True, exist_ok=True)
-            method.prepare(pool, numpy_generator(seed), partial)
-            partial.rename(folder)
-    return folder
 
 
 def _overlaps(distilled: DistilledSet, data: TaskData, library: Library) -> dict[str, float]:

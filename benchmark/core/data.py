@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,8 @@ from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.keys import combine, fingerprint_array, fingerprint_texts
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
+from benchmark.core.services import Columns, Services
 from benchmark.core.task import Task
-
-Columns = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,18 @@ class TaskData:
 
 
 def load_task(
-    task: Task, assets: Assets, embed: Callable[[str, Pool], np.ndarray] | None = None
+    task: Task,
+    assets: Assets,
+    embed: Callable[[str, Pool], np.ndarray] | None = None,
+    services: Services | None = None,
 ) -> TaskData:
     """Read a task. Blank pool rows are dropped and counted; the test split is never filtered.
 
-    `embed(encoder, pool)` gives features of the whole pool. Raises `InputError` for a missing
-    column, an unknown label, a row count that differs from the catalogue's, or a class that has
-    no example left; `UnavailableError` when the data cannot be had.
+    `embed(encoder, pool)` gives features of the whole pool; `services` are handed to it.
+
+    Raises `InputError` for a missing column, an unknown label, a row count that differs from the
+    catalogue's, or a class that has no example left; `UnavailableError` when the data cannot be
+    had.
     """
     train = _read(task, task.train, assets)
     if task.carve is not None:
@@ -84,6 +88,7 @@ def load_task(
         labels,
         task.classes,
         embed=pool_embed,
+        services=services,
         dropped=int((~kept).sum()),
     )
     texts_fingerprint = fingerprint_texts(test[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from benchmark.core.assets import load_encoder, load_tokenizer, model_fingerprint
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, combine
-from benchmark.core.pool import Columns
+from benchmark.core.services import Columns
+from benchmark.core.threads import fixed_threads
 
 TOKENS_PER_BATCH = 8_192
 ROWS_PER_CHUNK = 1_024  # the tokenizer keeps a hundred bytes a token until a chunk is done
@@ -20,15 +20,6 @@ POOLINGS = ("mean", "cls")
 DTYPES = ("float32", "bfloat16", "float16")
 
 Progress = Callable[[int, int], None]
-
-
-def feature_threads() -> int:
-    """Threads used for features: one number per machine, whatever the executor.
-
-    Float sums depend on how work is cut up between threads; a fixed number makes every executor
-    compute the same bits.
-    """
-    return min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -76,14 +67,11 @@ class Encoder:
 
     def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
         """Return features of n texts (or pairs), float32, shape (n, d)."""
-        import torch
 
         fields = self._tokenise([list(column) for column in columns.values()])
         lengths = np.array([len(ids) for ids in fields["input_ids"]])
         features = np.empty((len(lengths), self.model.config.hidden_size), dtype=np.float32)
-        before = torch.get_num_threads()
-        torch.set_num_threads(feature_threads())
-        try:
+        with fixed_threads():
             done = 0
             for rows in length_batches(lengths, TOKENS_PER_BATCH):
                 features[rows] = self._forward(
@@ -92,8 +80,6 @@ class Encoder:
                 done += len(rows)
                 if progress is not None:
                     progress(done, len(lengths))
-        finally:
-            torch.set_num_threads(before)
         return features
 
     def _tokenise(self, texts: list[list[str]]) -> dict[str, list[np.ndarray]]:

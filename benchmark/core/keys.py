@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-VERSIONS = {"set": 1, "run": 1, "features": 1, "state": 1, "cell": 1}
+VERSIONS = {"set": 1, "run": 1, "features": 1, "state": 1, "part": 1, "cell": 1}
 
 
 def canonical_json(value: Any) -> str:
@@ -53,8 +53,12 @@ def set_key(
     set_index: int,
     protocol_seed: int,
     encoders: Mapping[str, str],
+    models: Mapping[str, str] | None = None,
 ) -> Key:
-    """Key of one distilled set. `pool` is a fingerprint; `encoders` maps name to fingerprint."""
+    """Key of one distilled set. `pool` is a fingerprint; `encoders` maps name to fingerprint.
+
+    So does `models`, which is left out where there are none.
+    """
     return Key.of(
         "set",
         method=method,
@@ -65,6 +69,7 @@ def set_key(
         set_index=set_index,
         protocol_seed=protocol_seed,
         encoders=dict(encoders),
+        **({"models": dict(models)} if models else {}),
     )
 
 
@@ -106,6 +111,7 @@ def state_key(
     pool: str,
     protocol_seed: int,
     encoders: Mapping[str, str],
+    models: Mapping[str, str] | None = None,
 ) -> Key:
     """Key of what a method learned once for a pool; budgets share it."""
     return Key.of(
@@ -116,6 +122,7 @@ def state_key(
         pool=pool,
         protocol_seed=protocol_seed,
         encoders=dict(encoders),
+        **({"models": dict(models)} if models else {}),
     )
 
 

@@ -24,6 +24,7 @@ from benchmark.core.learner import LEARNERS, TestTexts
 from benchmark.core.parameters import build, check_parameter
 from benchmark.core.pool import Columns, Pool
 from benchmark.core.registry import Entry
+from benchmark.core.services import Services
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class Library:
             self._scratch = {}
             self._pool_rows = None
             self._features.release()
-            self._task = load_task(self.catalogue.task(name), self.assets, self._embed_pool)
+            self._task = load_task(
+                self.catalogue.task(name), self.assets, self._embed_pool, self._services()
+            )
         return self._task
 
     def model_folder(self, name: str) -> Path:
@@ -97,6 +100,13 @@ class Library:
             ),
             embed_set=lambda encoder, distilled: self._embed_set(encoder, distilled, data.pool),
             scratch=self._scratch,
+        )
+
+    def _services(self) -> Services:
+        return Services(
+            encode=lambda encoder, columns: self._loaded(encoder).encode(columns),
+            model=self.model_folder,
+            report=self.report or Services().report,
         )
 
     def _embed_pool(self, encoder: str, pool: Pool) -> np.ndarray:

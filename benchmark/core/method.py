@@ -52,7 +52,8 @@ class Method(ABC):
 
     Tags: `deterministic` (ignores its generator), `level` of its sets, `uses_external_lm` (knows
     more than the pool), `budget` (`exact`; `multiple`, as EDA's tenfold; `none`, as `full`),
-    `version` (raise it when the adapter's results change: old sets are then not reused).
+    `version` (raise it when the adapter's results change: old sets are then not reused), `toy`
+    (parameters with which the conformance suite runs it: those that make it a matter of seconds).
     """
 
     name: ClassVar[str] = ""
@@ -61,6 +62,7 @@ class Method(ABC):
     uses_external_lm: ClassVar[bool] = False
     budget: ClassVar[str] = "exact"
     version: ClassVar[int] = 1
+    toy: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def distil(
@@ -88,6 +90,14 @@ class Method(ABC):
         """Names of the encoders whose features the method reads, part of its sets' keys."""
         encoder = getattr(self, "encoder", None)
         return (encoder,) if encoder else ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the pretrained models (catalogue `[model.*]`) that it uses, part of its keys.
+
+        `pool.services.model(name)` gives the folder.
+        """
+        return ()
 
     def params(self) -> dict[str, Any]:
         """Parameters as JSON-able data."""

@@ -6,15 +6,15 @@ resample, a selection split) share the parent's texts and its cached features by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from benchmark.core.errors import InputError
 from benchmark.core.keys import combine, fingerprint_array, fingerprint_texts
+from benchmark.core.services import Columns, Services
 
-Columns = Mapping[str, Sequence[str]]
 Embed = Callable[[str], np.ndarray]
 
 
@@ -28,6 +28,7 @@ class Pool:
     labels : class indices, shape (n,).
     classes : class names in label order.
     embed : gives features of *all* of `columns`, shape (n, d), for an encoder's name.
+    services : what the harness does for methods: encodes new texts, finds models, tells progress.
     dropped : how many blank rows were left out when the pool was read.
     """
 
@@ -39,6 +40,7 @@ class Pool:
         classes: Sequence[str],
         *,
         embed: Embed | None = None,
+        services: Services | None = None,
         dropped: int = 0,
         _indices: np.ndarray | None = None,
         _fingerprint: str | None = None,
@@ -49,6 +51,7 @@ class Pool:
         self._columns = columns
         self._labels = labels
         self._embed = embed
+        self.services = services or Services()
         self._indices = np.arange(len(labels)) if _indices is None else _indices
         self._indices.setflags(write=False)
         self._root_fingerprint = _fingerprint
@@ -113,6 +116,7 @@ class Pool:
             self._labels,
             self.classes,
             embed=self._embed,
+            services=self.services,
             dropped=self.dropped,
             _indices=self._indices[_positions(rows)],
             _fingerprint=self.root_fingerprint,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.core import encoders
+from benchmark.core import encoders, threads
 from benchmark.core.encoders import Encoder, EncoderSpec, length_batches
 from benchmark.core.errors import InputError
 
@@ -95,7 +95,7 @@ def test_batches_do_not_change_the_features(tiny_bert, monkeypatch, budget):
 def test_threads_are_fixed_inside_and_set_back(tiny_bert, monkeypatch):
     before = torch.get_num_threads()
     inside = []
-    monkeypatch.setattr(encoders, "feature_threads", lambda: before + 1)
+    monkeypatch.setattr(threads, "feature_threads", lambda: before + 1)
     encode = Encoder._forward
     forward = lambda *args: inside.append(torch.get_num_threads()) or encode(*args)  # noqa: E731
     monkeypatch.setattr(Encoder, "_forward", forward)

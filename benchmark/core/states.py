@@ -1,0 +1,76 @@
+"""Prepared states: folders that are filled once, by one process, and can be resumed after a kill.
+
+A method's state is its own. A *part* is something that several methods or variants learn alike (a
+language model of the pool, trained learners), kept under the key of what it is made of, so that it
+is made once for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.core.journal import Journal
+from benchmark.core.keys import Key
+from benchmark.core.locks import kernel_lock
+from benchmark.core.method import Method
+from benchmark.core.pool import Pool
+from benchmark.core.seeding import numpy_generator, seed_of
+
+PARTIAL = ".partial"
+DESCRIPTION = "state.json"
+
+
+def prepare_state(method: Method, pool: Pool, folder: Path, seed: int) -> Path:
+    """Return the folder of a method's prepared state; made by one process, the others wait."""
+    described = {"method": method.name, "task": pool.task, "params": method.params()}
+    return _made_once(
+        folder, described, lambda partial: method.prepare(pool, numpy_generator(seed), partial)
+    )
+
+
+def shared_part(
+    folder: Path,
+    pool: Pool,
+    name: str,
+    ingredients: Mapping[str, Any],
+    make: Callable[[Path, np.random.Generator], None],
+) -> Path:
+    """Return the folder of a part that methods share, beside the state `folder` that asks for it.
+
+    Parameters
+    ----------
+    folder : the folder that `Method.prepare` was given.
+    name : what the part is, in a word; `ingredients` are all that its content depends on besides
+        the pool. The generator is made from both, not from the method.
+    make : fills the folder that it is given; after a kill it finds there what it had written.
+    """
+    body = {"name": name, "pool": pool.fingerprint, **ingredients}
+    key = Key.of("part", **body)
+    seed = seed_of("part", key=key.digest)
+    return _made_once(
+        folder.parent / f"part-{key.digest}",
+        {"part": name, "task": pool.task, "params": dict(ingredients)},
+        lambda partial: make(partial, numpy_generator(seed)),
+    )
+
+
+def total_seconds(folder: Path) -> float:
+    """Seconds that all phases of a preparation took, parts of it that were shared included."""
+    return sum(Journal(folder).phases().values())
+
+
+def _made_once(folder: Path, described: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """Fill `FOLDER.partial`, where a killed try is found again, and rename it."""
+    with kernel_lock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.is_dir():
+            partial = folder.with_name(f"{folder.name}{PARTIAL}")
+            partial.mkdir(parents=True, exist_ok=True)
+            (partial / DESCRIPTION).write_text(json.dumps(described, indent=1))
+            make(partial)
+            partial.rename(folder)
+    return folder
