@@ -11,8 +11,10 @@ def feature_threads() -> int:
     """Threads used for what is stored: one number per machine, whatever the executor.
 
     Float sums depend on how work is cut up between threads; a fixed number makes every executor
-    compute the same bits.
+    compute the same bits. Cores that the process may not use (`taskset`, a container) don't count.
     """
+    if hasattr(os, "sched_getaffinity"):
+        return min(8, len(os.sched_getaffinity(0)))
     return min(8, os.cpu_count() or 1)
 
 

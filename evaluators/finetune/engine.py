@@ -68,7 +68,7 @@ class PaddedEngine(Engine):
         self.pretrained.reset()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            list(_decay_groups(self.model, recipe.weight_decay)), lr=0.0, fused=True
+            list(decay_groups(self.model, recipe.weight_decay)), lr=0.0, fused=True
         )
 
     def step(self, batch: Ragged, labels: torch.Tensor, rate: float) -> float:
@@ -107,7 +107,7 @@ def decays(name: str, parameter: torch.Tensor) -> bool:
     return parameter.ndim > 1 and not name.endswith("bias")
 
 
-def _decay_groups(model: nn.Module, weight_decay: float) -> Iterator[dict]:
+def decay_groups(model: nn.Module, weight_decay: float) -> Iterator[dict]:
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     for wanted, decay in ((True, weight_decay), (False, 0.0)):
         chosen = [p for name, p in named if decays(name, p) is wanted]

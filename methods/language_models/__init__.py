@@ -1,0 +1,1 @@
+"""Class-conditional language models of a pool: making, training and sampling them."""

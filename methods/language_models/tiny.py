@@ -1,0 +1,57 @@
+"""A small generator made from nothing but the pool: BPE vocabulary of its own, four layers."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from benchmark.core.pool import Pool
+from benchmark.core.seeding import isolated_torch_rng
+from methods.language_models.generator import Generator, device, fitting
+from methods.language_models.serialise import Serialiser
+
+VOCABULARY = 4_000
+CONTEXT = 512
+LAYERS, WIDTH, HEADS = 4, 256, 4
+EOS = "<|endoftext|>"
+
+
+def tiny_generator(pool: Pool, seed: int, max_length: int = 0) -> Generator:
+    """Make an untrained generator for `pool`: 4 layers, 256 wide, about 4 million weights.
+
+    The vocabulary is byte-level BPE of at most 4,000 tokens, trained on the pool's texts alone. So
+    a CPU does the whole job in minutes, and the sets owe nothing to text from elsewhere.
+    """
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer = _train_tokenizer(pool)
+    plain = Serialiser(tokenizer, 0, 0, len(tokenizer), 0)
+    serialiser = fitting(plain, pool, CONTEXT, max_length)
+    config = GPT2Config(
+        vocab_size=serialiser.size,
+        n_positions=serialiser.max_length,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        bos_token_id=serialiser.eos,
+        eos_token_id=serialiser.eos,
+    )
+    with isolated_torch_rng(seed):
+        model = GPT2LMHeadModel(config)
+    return Generator(model.to(device()), serialiser)
+
+
+def _train_tokenizer(pool: Pool):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator((f" {text}" for text in chain(*pool.texts().values())), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS)
