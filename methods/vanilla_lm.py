@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from benchmark.core.journal import Journal
 from benchmark.core.method import Generator, register
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
@@ -73,8 +74,9 @@ class VanillaLM(Generator):
 
     toy = {
         "generator": "tiny",
-        "lm_steps": 2,
-        "lm_learning_rate": 1e-3,
+        "lm_steps": 40,
+        "lm_learning_rate": 1e-2,
+        "lm_batch": 16,
         "oversample": 2,
         "max_length": 16,
         "precision": "float32",
@@ -103,8 +105,7 @@ class VanillaLM(Generator):
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Train the language model, or take the one that another variant has trained alike."""
-        part = self.language_model(pool, folder)
-        take(part, folder)
+        take(self.language_model(pool, folder), folder)
 
     def language_model(self, pool: Pool, folder: Path) -> Path:
         """Return the folder of the trained language model, shared by all that train it alike."""
@@ -169,21 +170,21 @@ class VanillaLM(Generator):
         return kmeans_medoids(features, size, seed)
 
 
-def take(part: Path, folder: Path) -> None:
-    """Put the files of a shared part into a state's folder, as hard links where that is possible.
+def take(part: Path, folder: Path, earlier: Sequence[Path] = ()) -> None:
+    """Put the trained generator of a part into a state's folder, and what all parts noted.
 
-    So a state is whole by itself, whatever becomes of the part.
+    Files are hard links where that is possible: a state is whole by itself, whatever becomes of
+    the part. `earlier` are the parts that this one was made from.
     """
+    from methods.language_models.pretraining import GENERATOR
 
     def link(source: Any, target: Any) -> None:
+        Path(target).unlink(missing_ok=True)
         try:
             os.link(source, target)
         except OSError:
             shutil.copy2(source, target)
 
-    for path in part.iterdir():
-        target = folder / path.name
-        if path.is_dir():
-            shutil.copytree(path, target, copy_function=link, dirs_exist_ok=True)
-        elif path.name == "journal.jsonl" and not target.exists():
-            shutil.copy2(path, target)
+    shutil.copytree(part / GENERATOR, folder / GENERATOR, copy_function=link, dirs_exist_ok=True)
+    notes = [Journal(source).path for source in (*earlier, part)]
+    Journal(folder).path.write_text("".join(path.read_text() for path in notes))

@@ -42,7 +42,8 @@ class CheckResult:
 def parametrize_with_method_checks(methods: Iterable[str | Method]) -> Callable[[Any], Any]:
     """Pytest decorator: call a test with every pair of `method` and `check`.
 
-    `methods` are registered names (built with their default parameters) or instances.
+    `methods` are instances, or registered names: these are built with their class's `toy`
+    parameters over the defaults.
     """
     import pytest
 
@@ -76,4 +77,6 @@ def run_method_checks(method: str | Method) -> list[CheckResult]:
 
 
 def _resolve(method: str | Method) -> Method:
-    return METHODS.build(method) if isinstance(method, str) else method
+    if isinstance(method, str):
+        return METHODS.build(method, METHODS.cls(method).toy)
+    return method

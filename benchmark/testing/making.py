@@ -49,9 +49,11 @@ def prepared(method: Method, pool: Pool) -> Iterator[Path | None]:
     if not method.needs_preparation:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="method-check-") as folder:
-        method.prepare(pool, generator("prepare"), Path(folder))
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="method-check-") as root:
+        folder = Path(root) / "state"  # parts that methods share lie beside it
+        folder.mkdir()
+        method.prepare(pool, generator("prepare"), folder)
+        yield folder
 
 
 def make(

@@ -1,4 +1,4 @@
-"""Toy pools: words of a class among common ones, and features for any encoder."""
+"""Toy pools: words of a class among common ones; features for any encoder, a model by any name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
+from benchmark.core.services import Columns, Services
+from benchmark.testing.toy_model import toy_model
 
 CLASS_ONSETS = "bcdfghjklmnpqrstvwxz"  # one per class: 20 at most
 WORD_ENDINGS = ("ando", "elim", "isor", "ovat", "uxen", "ylar")
@@ -18,7 +20,7 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
     """Return a small pool: words of its class among common ones, and features for any encoder.
 
     As in real data, each class has one text twice. Features are read-only sums of word vectors,
-    scaled to unit length, so equal texts have equal features.
+    scaled to unit length, so equal texts have equal features. Every model is the same tiny BERT.
     """
     rng = numpy_generator(seed_of("toy-pool", n_classes=n_classes, per_class=per_class, pair=pair))
     names = ("first", "second") if pair else ("text",)
@@ -33,18 +35,26 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
 
     @functools.cache
     def embed(encoder: str) -> np.ndarray:
-        rows = [" ".join(texts) for texts in zip(*columns.values(), strict=True)]
-        features = np.array(
-            [sum(_word_vector(encoder, word) for word in row.split()) for row in rows]
-        )
-        features /= np.linalg.norm(features, axis=1, keepdims=True)
-        features = features.astype(np.float32)
-        features.setflags(write=False)
-        return features
+        return _features(encoder, columns)
 
     labels = np.repeat(np.arange(n_classes), per_class)
     classes = [f"class {onset}" for onset in CLASS_ONSETS[:n_classes]]
-    return Pool("toy-pair" if pair else "toy", columns, labels, classes, embed=embed)
+    services = Services(encode=_features, model=lambda name: toy_model(_all_words()))
+    name = "toy-pair" if pair else "toy"
+    return Pool(name, columns, labels, classes, embed=embed, services=services)
+
+
+def _all_words() -> tuple[str, ...]:
+    return (*COMMON_WORDS, *(onset + ending for onset in CLASS_ONSETS for ending in WORD_ENDINGS))
+
+
+def _features(encoder: str, columns: Columns) -> np.ndarray:
+    rows = [" ".join(texts) for texts in zip(*columns.values(), strict=True)]
+    features = np.array([sum(_word_vector(encoder, word) for word in row.split()) for row in rows])
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    features = features.astype(np.float32)
+    features.setflags(write=False)
+    return features
 
 
 @functools.cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ class Engine(ABC):
     Use: `begin`, then `step` as often as the recipe says, then `predict`.
     """
 
+    model: Any
+
     @abstractmethod
     def begin(self, recipe: Recipe, examples: Ragged) -> None:
         """Reset the weights, the head (from torch's global stream) and the optimiser."""
@@ -36,6 +39,20 @@ class Engine(ABC):
     @abstractmethod
     def logits(self, batch: Ragged) -> torch.Tensor:
         """Compute logits of a batch without dropout or gradients, in float32 on the CPU."""
+
+    @abstractmethod
+    def head_inputs(self, batch: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute what the last linear layer reads (n, d), and logits; else as `logits`."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Copy the live weights; `restore` puts them back."""
+        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    @torch.no_grad()
+    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Put all weights back in place, converted to their precision. Needs a `begin` before."""
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(weights[name])
 
     def predict(self, texts: Ragged) -> np.ndarray:
         """Compute logits of all texts; which texts share a batch changes only rounding."""
@@ -91,6 +108,18 @@ class PaddedEngine(Engine):
         with self._precision():
             return self._forward(batch).float().cpu()
 
+    @torch.no_grad()
+    def head_inputs(self, batch: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
+        seen: list[torch.Tensor] = []
+        hook = _last_linear(self.model).register_forward_pre_hook(
+            lambda module, given: seen.append(given[0].float().cpu())
+        )
+        try:
+            logits = self.logits(batch)
+        finally:
+            hook.remove()
+        return seen[0].reshape(len(logits), -1), logits
+
     def _forward(self, batch: Ragged) -> torch.Tensor:
         inputs = self.padding.apply(batch)
         tensors = {name: torch.from_numpy(a).to(self.device) for name, a in inputs.items()}
@@ -100,6 +129,13 @@ class PaddedEngine(Engine):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"
         )
+
+
+def _last_linear(model: Any) -> nn.Linear:
+    """The layer that makes the logits: the last linear one with an output a class."""
+    n_classes = model.config.num_labels
+    linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    return [m for m in linears if m.out_features == n_classes][-1]
 
 
 def decays(name: str, parameter: torch.Tensor) -> bool:

@@ -8,6 +8,8 @@ masks than the library would, of the same distribution.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -71,12 +73,12 @@ class PackedEngine(Engine):
             self.update(rate)
         return value
 
-    @torch.no_grad()
     def logits(self, batch: Ragged) -> torch.Tensor:
-        if self.unfinished:
-            for rows in self.rows:
-                rows.finish()
-            self.unfinished = False
+        return self.head_inputs(batch)[1]
+
+    @torch.no_grad()
+    def head_inputs(self, batch: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
+        self.finish()
         packed = self.pack(batch)
         ids = (packed.ids, packed.positions, packed.types)
         x = sum(
@@ -84,8 +86,26 @@ class PackedEngine(Engine):
             for table, at in zip(self.architecture.tables, ids, strict=False)
         )
         forward = Forward(self.architecture, self.storage.slots, packed, None)
-        logits = forward(x).float().cpu()
-        return torch.empty_like(logits).index_copy_(0, packed.order, logits)
+        features = forward.features(x)
+        both = (features.float().cpu(), forward.classify(features).float().cpu())
+        inputs, logits = (torch.empty_like(t).index_copy_(0, packed.order, t) for t in both)
+        return inputs, logits
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        self.finish()
+        return super().weights()
+
+    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
+        super().restore(weights)
+        self.storage.refresh()
+        self.unfinished = False  # the tables are whole again
+
+    def finish(self) -> None:
+        """Write the embedding tables as the plain optimiser would have left them by now."""
+        if self.unfinished:
+            for rows in self.rows:
+                rows.finish()
+            self.unfinished = False
 
     def pack(self, batch: Ragged) -> Packed:
         """Lay a batch out for this model."""
@@ -136,6 +156,10 @@ class Forward:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Compute logits from summed embeddings, rows in packed order."""
+        return self.classify(self.features(x))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute what the last layer reads."""
         a = self.architecture
         x = self._drop(_norm(x, a.norm))
         for index, block in enumerate(a.blocks):
@@ -143,8 +167,11 @@ class Forward:
             x = self._block(x, block, self.slots[4 * index : 4 * index + 4], last)
         if a.drops_features:
             x = self._drop(x)
-        x = a.head_activation(self.slots[-2](x))
-        return self.slots[-1](self._drop(x))
+        return a.head_activation(self.slots[-2](x))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Apply the last layer."""
+        return self.slots[-1](self._drop(features))
 
     def _block(self, x: torch.Tensor, block: Block, slots: list[Slot], last: bool) -> torch.Tensor:
         qkv, output, widen, narrow = slots

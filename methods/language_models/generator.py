@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmark.core.assets import load_causal_lm, load_tokenizer
+from benchmark.core.assets import load_causal_lm, load_tokenizer, quiet_transformers
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
@@ -34,7 +34,8 @@ class Generator:
 
     def save(self, folder: Path) -> None:
         """Write model, tokenizer and description."""
-        self.model.save_pretrained(folder)
+        with quiet_transformers():
+            self.model.save_pretrained(folder)
         self.serialiser.tokenizer.save_pretrained(folder)
         s = self.serialiser
         described = {

@@ -11,6 +11,7 @@ from benchmark.core.assets.models import (
     load_classifier,
     load_encoder,
     load_tokenizer,
+    quiet_transformers,
 )
 from benchmark.core.assets.sources import PACKAGE, Assets
 from benchmark.core.assets.word_vectors import load_word_vectors
@@ -27,4 +28,5 @@ __all__ = [
     "model_files",
     "model_fingerprint",
     "packaged_path",
+    "quiet_transformers",
 ]

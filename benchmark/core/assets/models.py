@@ -46,7 +46,7 @@ def load_causal_lm(folder: Path, dtype: str) -> Any:
     if source:
         source["quantization_config"] = GgufConfig(dequantize=True)
     quiet = contextlib.redirect_stderr(io.StringIO()) if source else contextlib.nullcontext()
-    with _quiet_transformers(), quiet:
+    with quiet_transformers(), quiet:
         return AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=dtype, **source
         ).eval()
@@ -56,7 +56,7 @@ def load_encoder(folder: Path) -> Any:
     """Load a model's body in float32, in evaluation mode."""
     from transformers import AutoModel
 
-    with _quiet_transformers():
+    with quiet_transformers():
         return AutoModel.from_pretrained(folder, local_files_only=True, dtype="float32").eval()
 
 
@@ -67,15 +67,15 @@ def load_classifier(folder: Path, n_classes: int) -> Any:
     """
     from transformers import AutoModelForSequenceClassification
 
-    with _quiet_transformers():
+    with quiet_transformers():
         return AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=n_classes, local_files_only=True, dtype="float32"
         ).eval()
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Silence the report that a new head was initialised, which is what we want."""
+def quiet_transformers() -> Iterator[None]:
+    """Silence what transformers reports of loading and saving, such as that a head is new."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()

@@ -1,0 +1,60 @@
+"""A tiny BERT with a word vocabulary, for methods and learners that need a pretrained model."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.core.assets import quiet_transformers
+from benchmark.core.seeding import isolated_torch_rng, seed_of
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+@functools.cache
+def toy_model(words: Sequence[str]) -> Path:
+    """Return a folder with a BERT of 2 layers, 16 wide, that knows `words`; gone at exit."""
+    from transformers import BertConfig, BertModel
+
+    folder = Path(tempfile.mkdtemp(prefix="toy-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    tokenizer = _tokenizer(words)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=64,
+    )
+    with isolated_torch_rng(seed_of("toy-model")), quiet_transformers():
+        BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(words: Sequence[str]):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=64,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )

@@ -1,0 +1,1 @@
+"""Gradient matching of a generator against learners: DiLM, section 3.3."""
