@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.core.keys import canonical_json
 from benchmark.schema import CELL
 from benchmark.store import Store
 
@@ -23,6 +24,7 @@ FACTS = {
     "overlap_train": "overlap_train",
     "overlap_test": "overlap_test",
 }
+PREPARATION = ("prepare_seconds", "phase_", "found_")
 COSTS = ("train_seconds", "predict_seconds", "peak_memory_mb")
 
 
@@ -74,6 +76,8 @@ def _line(row: tuple) -> dict[str, Any]:
     line |= {name: found_scores.get(name) for name in METRICS}
     line |= {name: found_costs.get(name) for name in COSTS}
     line |= {name: found_facts.get(key) for name, key in FACTS.items()}
+    prepared = {k: v for k, v in found_facts.items() if k.startswith(PREPARATION)}
+    line["preparation"] = canonical_json(prepared) if prepared else ""
     return line
 
 

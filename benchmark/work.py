@@ -26,7 +26,7 @@ from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
-from benchmark.core.states import prepare_state, total_seconds
+from benchmark.core.states import preparation_facts, prepare_state
 
 FATAL = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
@@ -112,7 +112,7 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         state, prepared = None, {}
         if job.state_folder is not None:
             state = prepare_state(method, data.pool, job.state_folder, job.state_seed)
-            prepared = {"prepare_seconds": total_seconds(state)}
+            prepared = preparation_facts(state)
         started = time.perf_counter()
         pool = data.pool
         if job.fraction < 1:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leaderboards.families import family_of
-from leaderboards.model import Leaderboard
+from leaderboards.model import Leaderboard, RowKey
 from leaderboards.rounding import brief
+from leaderboards.rows import parse
 from leaderboards.table import Table, entries
 
 LAST_DATE = 253_402_300_800
@@ -80,7 +81,7 @@ def reading_points(board: Leaderboard) -> tuple[str, ...]:
 
 
 def setup_tables(board: Leaderboard) -> tuple[Table, ...]:
-    """Return the tasks, the learners' recipes and the software as tables."""
+    """Return the tasks, the methods' parameters, the learners' recipes and the software."""
     rows = []
     for task in board.tasks:
         infos = [cell.info for cell in board.cells if cell.id.task == task]
@@ -95,6 +96,10 @@ def setup_tables(board: Leaderboard) -> tuple[Table, ...]:
     if not any(row[2].text for row in rows):
         slim = tuple(row[:2] + row[3:] for row in rows)
         tables = [Table("Tasks", header[:2] + header[3:], slim, left=2)]
+    methods = [(label, text) for row, label in board.labels.items() if (text := _parameters(row))]
+    if methods:
+        rows = tuple(entries(label, text) for label, text in methods)
+        tables.append(Table("Methods", ("method", "parameters"), rows, left=2))
     recipes = [
         (learner, recipe) for learner in board.learners for recipe in _recipes(board, learner)
     ]
@@ -186,6 +191,10 @@ def _recipes(board: Leaderboard, learner: str) -> list[str]:
         if cell.id.learner == learner and isinstance(recipe := cell.info.get("recipe"), Mapping)
     )
     return sorted((text for text in found if text), key=lambda text: (-found[text], text))
+
+
+def _parameters(row: RowKey) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(parse(row[1]).items()))
 
 
 def _versions(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:

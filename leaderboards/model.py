@@ -48,6 +48,7 @@ class CellResult:
     `status` is `ok` if every planned run is, `partial` if some are, else `failed` or `skipped`;
     `lacking` counts the planned runs that are not ok, and `reason` is what most of them say.
     `averages` are means over ok runs of metrics, costs and sizes (the peak of the memory).
+    `preparation` is what the method learned once per task: seconds by phase, and findings.
     """
 
     id: CellId
@@ -62,6 +63,7 @@ class CellResult:
     summary: CellSummary | None
     averages: Mapping[str, float]
     device: str
+    preparation: Mapping[str, float] = field(default_factory=dict)
     comparison: Comparison | None = None
     rank: Rank = field(default_factory=lambda: Rank(None, None))
     recovered: float = float("nan")
@@ -242,6 +244,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
             summary=summarise(scores) if scores else None,
             averages=dict(zip(names, averages[index].tolist(), strict=True)),
             device=", ".join(sorted(set(cell["device"][good]) - {""})),
+            preparation=parse(next(filter(None, cell["preparation"]), "")),
         )
 
 

@@ -8,6 +8,7 @@ from leaderboards.caption import reading_points, setup_tables, summary_sentences
 from leaderboards.costs import precision_table, run_table, set_table
 from leaderboards.coverage import count_table, gap_table
 from leaderboards.model import Leaderboard
+from leaderboards.preparation import preparation_table
 from leaderboards.scores import is_wide, main_tables
 from leaderboards.table import Page, Section, Table
 
@@ -27,6 +28,7 @@ def make_page(board: Leaderboard) -> Page:
         _ranks(board, averages),
         _agreement(board),
         _costs(board),
+        _preparation(board),
         _precision(board),
         _coverage(board),
         _setup(board),
@@ -122,6 +124,21 @@ def _costs(board: Leaderboard) -> Section | None:
             "the split.",
         ),
         tables=tables,
+    )
+
+
+def _preparation(board: Leaderboard) -> Section | None:
+    table = preparation_table(board)
+    if table is None:
+        return None
+    return Section(
+        "Learned once per task",
+        (
+            "Some methods learn something from the training pool before they make their sets, "
+            "once for all budgets. Phases that methods share were run once and count for each. "
+            "Brackets hold 95% intervals.",
+        ),
+        tables=(table,),
     )
 
 

@@ -34,8 +34,10 @@ FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, "created"]
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
-    "environment", "created", "info",
+    "environment", "created", "info", "preparation",
 ]  # fmt: skip
+OPTIONAL = {"preparation": ""}
+"""Columns that rows of an earlier version lack, and what they then hold."""
 
 
 def normalise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -45,6 +47,7 @@ def normalise(frame: pd.DataFrame) -> pd.DataFrame:
         InputError: a column is missing, a number is none, a status or DPC is not known, a JSON
             text does not parse, or two rows stand for the same run.
     """
+    frame = frame.assign(**{name: v for name, v in OPTIONAL.items() if name not in frame})
     if missing := [name for name in COLUMNS if name not in frame]:
         raise InputError(f"the rows lack the columns {', '.join(missing)}")
     columns = {}
@@ -84,6 +87,8 @@ def digest(rows: pd.DataFrame) -> str:
     total = hashlib.sha256()
     for name in COLUMNS:
         values = rows[name].to_numpy()
+        if name in OPTIONAL and (values == OPTIONAL[name]).all():
+            continue  # rows of an earlier version keep their digest
         if values.dtype == np.float64:
             data = np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes()
         else:
@@ -148,7 +153,7 @@ def _check(rows: pd.DataFrame) -> None:
         raise InputError(f"status must be {', '.join(known)}, not {odd[0]!r}")
     for dpc in set(rows.dpc):
         dpc_number(dpc)
-    for name in ("params", "environment", "info"):
+    for name in ("params", "environment", "info", "preparation"):
         for text in set(rows[name]):
             parse(text)
     repeated = rows.duplicated(IDENTITY)

@@ -22,6 +22,7 @@ from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 
 PARTIAL = ".partial"
+PHASE, FOUND = "phase_", "found_"
 DESCRIPTION = "state.json"
 
 
@@ -59,9 +60,19 @@ def shared_part(
     )
 
 
-def total_seconds(folder: Path) -> float:
-    """Seconds that all phases of a preparation took, parts of it that were shared included."""
-    return sum(Journal(folder).phases().values())
+def preparation_facts(folder: Path) -> dict[str, float]:
+    """What a state's journal says, flat: seconds in all and of each phase, numbers that were found.
+
+    Parts that were shared count with what they took when they were made.
+    """
+    journal = Journal(folder)
+    phases = journal.phases()
+    found = {k: v for k, v in journal.findings().items() if isinstance(v, int | float)}
+    return {
+        "prepare_seconds": sum(phases.values()),
+        **{f"{PHASE}{name}": seconds for name, seconds in phases.items()},
+        **{f"{FOUND}{name}": float(value) for name, value in found.items()},
+    }
 
 
 def _made_once(folder: Path, described: Mapping[str, Any], make: Callable[[Path], None]) -> Path:

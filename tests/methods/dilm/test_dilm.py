@@ -9,7 +9,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.journal import Journal
 from benchmark.core.method import METHODS, Budget
 from benchmark.core.seeding import numpy_generator
-from benchmark.core.states import prepare_state, total_seconds
+from benchmark.core.states import preparation_facts, prepare_state
 from benchmark.testing import parametrize_with_method_checks, toy_pool
 from methods.gradient_matching.synthetic import SyntheticRows
 from methods.gradient_matching.teacher import representative_sets
@@ -71,9 +71,12 @@ def test_the_journal_tells_phases_curves_and_the_held_out_cosine(pool, tmp_path)
     state = prepared(build(held_out=2), pool, tmp_path)
     journal = Journal(state)
     assert set(journal.phases()) == {"language_model", "learners", "teacher", "matching"}
-    assert total_seconds(state) == pytest.approx(sum(journal.phases().values()))
+    facts = preparation_facts(state)
+    assert facts["prepare_seconds"] == pytest.approx(sum(journal.phases().values()))
+    assert facts["phase_learners"] == journal.phases()["learners"]
     assert set(journal.curves()) == {"language_model_loss", "matching_loss"}
     found = journal.findings()
+    assert facts["found_held_out_cosine_after"] == found["held_out_cosine_after"]
     change = found["held_out_cosine_after"] - found["held_out_cosine_before"]
     assert found["held_out_cosine_change"] == pytest.approx(change, abs=1e-9)
     low, high = found["held_out_cosine_change_low"], found["held_out_cosine_change_high"]
