@@ -21,10 +21,12 @@ from typing import Any
 from benchmark.core.keys import canonical_json, sha256_text
 from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
+from benchmark.preparations import Preparation, unsent_preparations
 from benchmark.schema import CELL
 from benchmark.store import Store
 
 BATCH = 100
+METRICS_AT_ONCE = 1000
 SQLITE = "sqlite:///"
 MAX_ARTIFACT_BYTES = 2**20
 
@@ -126,8 +128,37 @@ class Mirror:
         ).fetchall()
         for row in found:
             self._parent(CellId(*row[:6]), row[6], row[7])
+        for preparation in unsent_preparations(self.store, self.uri):
+            self._send_preparation(preparation)
         self.store.commit()
         return sent
+
+    def _send_preparation(self, made: Preparation) -> None:
+        """Log what a method learned as a run of its own, with its curves, exactly once.
+
+        A run that a killed driver left half made is deleted and made again.
+        """
+        from mlflow.entities import Metric, Param
+
+        experiment = self._experiment(made.suite)
+        tags = {"state_key": made.key, "kind": "preparation"}
+        for run in self.client.search_runs([experiment], f"tags.state_key = '{made.key}'"):
+            self.client.delete_run(run.info.run_id)
+        name = f"{made.task} / {made.method} / learned once"
+        run = self.client.create_run(experiment, run_name=name, tags=tags)
+        moment = run.info.start_time
+        values = [Metric(name, value, moment, 0) for name, value in made.facts.items()]
+        for curve, points in made.curves.items():
+            values += [Metric(curve, value, moment, step) for step, value in points.items()]
+        given = {"task": made.task, "method": made.method, **made.params}
+        params = [Param(name, str(value)[:6000]) for name, value in given.items()]
+        for start in range(0, len(values), METRICS_AT_ONCE):
+            chunk = values[start : start + METRICS_AT_ONCE]
+            self.client.log_batch(run.info.run_id, metrics=chunk, params=params)
+            params = []
+        self.client.set_terminated(run.info.run_id)
+        self.store.put_mirror(made.suite, "state", made.key, self.uri, run.info.run_id)
+        self.store.commit()
 
     def _send(self, item: _Unsent) -> None:
         from mlflow.entities import Metric, Param, RunTag
