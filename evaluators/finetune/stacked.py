@@ -102,7 +102,7 @@ class StackedEngine:
         """Mean cross-entropy of each run, with dropout; labels in the batches' own order."""
         ids = (stacked.ids, stacked.positions, stacked.types)
         x = sum(rows(at) for rows, at in zip(self.rows, ids, strict=False))
-        self.storage.seen(stacked.tokens)
+        self.storage.begin_pass(stacked.tokens)
         masks = StackedMasks(self.masks, stacked)
         forward = StackedForward(self, stacked, masks)
         logits = forward(x).float().view(len(labels), len(labels[0]), -1)
@@ -117,7 +117,6 @@ class StackedEngine:
         """Leave each run's gradients in its weights: those of a run are in no other's loss."""
         for rows in self.rows:
             rows.clear_gradients()
-        self.storage.clear_gradients()
         losses.sum().backward()
         self.storage.gather_gradients()
         for rows in self.rows:

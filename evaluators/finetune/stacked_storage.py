@@ -146,11 +146,9 @@ class StackedStorage:
             views = [buffer[:, part] for buffer in (self.values, self.gradients) for part in at]
             self.norms.append(StackedNorm(*views, norm.eps))
             start += 2 * width
-        self.relative: nn.Parameter | None = None
-        if architecture.relative:
-            shape = (runs, *architecture.relative[0].weight.shape)
-            self.relative = nn.Parameter(self.values[:, single.n_plain :].view(shape))
-            self.relative.grad = self.gradients[:, single.n_plain :].view(shape)
+        table = architecture.relative
+        self.relative_shape = (runs, *table[0].weight.shape) if table else None
+        self.relative: torch.Tensor | None = None
 
     def segments(self, run: int) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Return a run's weights as parameters: those that decay and those that do not."""
@@ -170,19 +168,21 @@ class StackedStorage:
         if self.single.low:
             self.read.copy_(self.values[:, : self.single.n_linear])
 
-    def clear_gradients(self) -> None:
-        """Zero what autograd adds up; linear layers and norms overwrite theirs."""
-        self.gradients[:, self.single.n_plain :].zero_()
-
-    def gather_gradients(self) -> None:
-        """Bring the linear layers' gradients to full precision."""
-        if self.single.low:
-            self.gradients[:, : self.single.n_linear].copy_(self.written)
-
-    def seen(self, tokens: Sequence[int]) -> None:
-        """Tell the layers how many tokens each run has in this batch."""
+    def begin_pass(self, tokens: Sequence[int]) -> None:
+        """Tell the layers how many tokens each run has in the batch that comes next."""
         for layer in (*self.slots, *self.norms):
             layer.tokens = tokens
+        if self.relative_shape is not None:
+            table = self.values[:, self.single.n_plain :].view(self.relative_shape)
+            self.relative = table.clone().requires_grad_()
+
+    def gather_gradients(self) -> None:
+        """Complete the gradients after a backward pass; layers have overwritten theirs."""
+        if self.single.low:
+            self.gradients[:, : self.single.n_linear].copy_(self.written)
+        if self.relative is not None:
+            assert self.relative.grad is not None
+            self.gradients[:, self.single.n_plain :] = self.relative.grad.flatten(1)
 
     def _slot(self, place: Place) -> StackedSlot:
         weight = slice(place.weight, place.weight + place.outputs * place.inputs)
