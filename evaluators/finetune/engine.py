@@ -33,8 +33,11 @@ class Engine(ABC):
         """Reset the weights, the head (from torch's global stream) and the optimiser."""
 
     @abstractmethod
-    def step(self, batch: Ragged, labels: torch.Tensor, rate: float) -> float:
-        """Take one optimiser step and return the loss before it; nothing is updated by a NaN."""
+    def step(self, batch: Ragged, labels: torch.Tensor, rate: float) -> torch.Tensor:
+        """Take one optimiser step and return the loss before it, left on the device.
+
+        Nobody waits for it here: a GPU would stand idle until the next step is queued.
+        """
 
     @abstractmethod
     def logits(self, batch: Ragged) -> torch.Tensor:
@@ -88,19 +91,18 @@ class PaddedEngine(Engine):
             list(decay_groups(self.model, recipe.weight_decay)), lr=0.0, fused=True
         )
 
-    def step(self, batch: Ragged, labels: torch.Tensor, rate: float) -> float:
+    def step(self, batch: Ragged, labels: torch.Tensor, rate: float) -> torch.Tensor:
         self.model.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self._precision():
-            loss = cross_entropy(self._forward(batch), labels.to(self.device))
-        value = float(loss.detach())
-        if np.isfinite(value):
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-            self.optimiser.step()
-        return value
+            target = labels.to(self.device, non_blocking=True)
+            loss = cross_entropy(self._forward(batch), target)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.optimiser.step()
+        return loss.detach()
 
     @torch.no_grad()
     def logits(self, batch: Ragged) -> torch.Tensor:
@@ -122,7 +124,10 @@ class PaddedEngine(Engine):
 
     def _forward(self, batch: Ragged) -> torch.Tensor:
         inputs = self.padding.apply(batch)
-        tensors = {name: torch.from_numpy(a).to(self.device) for name, a in inputs.items()}
+        tensors = {
+            name: torch.from_numpy(a).to(self.device, non_blocking=True)
+            for name, a in inputs.items()
+        }
         return self.model(**tensors).logits.float()
 
     def _precision(self) -> AbstractContextManager:

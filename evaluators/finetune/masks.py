@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
+
+from benchmark.core.seeding import torch_generator
+from evaluators.finetune.packing import Packed
 
 POOL = 1 << 18
 
 
 class Masks:
-    """Draws scaled keep-masks from torch's global stream.
+    """Draws the scaled keep-masks of one run, from a stream of its own.
+
+    The stream is seeded once, from torch's global stream; what a run draws then depends on the
+    shapes that its own batches ask for and on nothing else, whoever trains beside it.
 
     The probability is rounded to a multiple of 2^-16 (0.1 becomes 0.10001), and kept elements are
     scaled by the rounded value, so that the expectation is exact. Masks are slices of a pool that
-    is drawn in one go; one object serves one run, so that runs share nothing.
+    is drawn in one go.
     """
 
     def __init__(self, probability: float, device: torch.device) -> None:
         self.dropped = round(probability * 2**16)
         self.scale = 1.0 / (1.0 - self.dropped / 2**16) if self.dropped < 2**16 else 0.0
         self.device = device
+        seed = int(torch.randint(2**62, (), dtype=torch.int64))
+        self.generator = torch_generator(seed, str(device))
         self.pool = torch.empty(0, device=device)
 
     def draw(self, *shape: int) -> torch.Tensor | None:
@@ -32,6 +41,15 @@ class Masks:
             self.pool = self._fresh(max(size, POOL))
         mask, self.pool = self.pool[:size], self.pool[size:]
         return mask.view(shape)
+
+    def attention(
+        self, packed: Packed, heads: int, only_first: bool
+    ) -> Sequence[torch.Tensor | None]:
+        """Masks of attention weights (rows, heads, queries, keys), one per bucket."""
+        return [
+            self.draw(bucket.count, heads, 1 if only_first else bucket.width, bucket.width)
+            for bucket in packed.buckets
+        ]
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
         """Drop elements of `x`."""
@@ -46,5 +64,6 @@ class Masks:
 
     def _fresh(self, size: int) -> torch.Tensor:
         words = torch.empty((size + 3) // 4, dtype=torch.int64, device=self.device)
-        lanes = words.random_(-(2**63), None).view(torch.int16)[:size]
+        words.random_(-(2**63), None, generator=self.generator)
+        lanes = words.view(torch.int16)[:size]
         return (lanes >= self.dropped - 2**15).to(torch.float32).mul_(self.scale)

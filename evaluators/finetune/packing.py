@@ -14,19 +14,22 @@ BUCKET_COST = 6000  # padded query-key pairs per head that cost as much as one m
 
 @dataclass(frozen=True)
 class Bucket:
-    """Consecutive rows of a packed batch whose attention is computed as one padded block.
+    """Rows of a packed batch whose attention is computed as one padded block.
 
-    `spread[i]` is the token at padded position i (any token where that is padding), `collect[j]`
-    the padded position of token j, `mask` is -inf on padding; all None when there is no padding.
+    `rows` and `tokens` say where they stand in the batch. `spread[i]` is which of these tokens is
+    at padded position i (the row's first where that is padding), `collect[j]` the padded position
+    of token j, `mask` is -inf on padding; all None when there is no padding. Where `tokens` is no
+    slice, `gather` has the batch's token of each padded position in place of `spread`.
     """
 
-    rows: slice
-    tokens: slice
+    rows: slice | torch.Tensor
+    tokens: slice | torch.Tensor
     count: int
     width: int
     spread: torch.Tensor | None
     collect: torch.Tensor | None
     mask: torch.Tensor | None
+    gather: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def _bucket(batch: Ragged, rows: slice, device: torch.device) -> Bucket:
         return Bucket(rows, tokens, count, width, None, None, None)
     real = np.arange(width) < lengths[:, None]
     collect = np.flatnonzero(real)
-    spread = np.zeros(count * width, dtype=np.int64)
-    spread[collect] = np.arange(len(collect))
+    within = np.where(real, np.arange(width), 0)
+    starts = batch.offsets[:-1][rows] - batch.offsets[rows.start]
+    spread = (starts[:, None] + within).reshape(-1)
     mask = np.where(real, 0.0, -np.inf).astype(np.float32)[:, None, None, :]
     return Bucket(
         rows,
@@ -91,9 +95,9 @@ def _bucket(batch: Ragged, rows: slice, device: torch.device) -> Bucket:
         width,
         _tensor(spread, device),
         _tensor(collect, device),
-        torch.from_numpy(mask).to(device),
+        torch.from_numpy(mask).to(device, non_blocking=True),
     )
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(array.astype(np.int64)).to(device)
+    return torch.from_numpy(array.astype(np.int64)).to(device, non_blocking=True)

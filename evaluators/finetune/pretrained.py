@@ -62,6 +62,11 @@ class Pretrained:
             if name not in self.fresh:
                 parameter.copy_(self.weights[name])
 
+    def held_value(self, parameter: torch.Tensor) -> torch.Tensor | None:
+        """The untouched value of a live parameter, or None where the checkpoint gives none."""
+        names = (name for name, live in self.model.named_parameters() if live is parameter)
+        return self.weights.get(next(names, ""))
+
     def _modules_with_fresh_parameters(self) -> list[nn.Module]:
         modules = []
         for prefix, module in self.model.named_modules():

@@ -7,6 +7,7 @@ where autocast would cast every weight anew; the products are the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -15,6 +16,38 @@ from torch import nn
 from torch.nn.functional import linear
 
 from evaluators.finetune.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a slot's weight (outputs, inputs) and bias begin: in all weights, in all biases."""
+
+    weight: int
+    bias: int
+    outputs: int
+    inputs: int
+
+
+def segments(
+    values: torch.Tensor, gradients: torch.Tensor, cuts: Sequence[int]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parts of a flat buffer as parameters: those that decay and those that do not."""
+    parts = []
+    for start, stop in pairwise(cuts):
+        part = nn.Parameter(values[start:stop])
+        part.grad = gradients[start:stop]
+        parts.append(part)
+    return [part for part in (parts[0], parts[2]) if len(part)], [parts[1]]
+
+
+def places(linears: Iterable[tuple[nn.Linear, ...]]) -> Iterator[Place]:
+    """Lay linear layers end to end; those of one tuple are one slot."""
+    weight = bias = 0
+    for group in linears:
+        place = Place(weight, bias, sum(m.out_features for m in group), group[0].in_features)
+        yield place
+        weight += place.outputs * place.inputs
+        bias += place.outputs
 
 
 @dataclass
@@ -70,6 +103,7 @@ class Storage:
         ends = [sum(p.numel() for p in part) for part in (weights, biases, norms, relative)]
         self.n_weights, self.n_linear = ends[0], ends[0] + ends[1]
         self.n_plain = self.n_linear + ends[2]
+        self.cuts = (0, self.n_weights, self.n_plain, sum(ends))
         self.parameters = [*weights, *biases, *norms, *relative]
         device = self.parameters[0].device
         self.values = torch.cat([p.detach().reshape(-1) for p in self.parameters])
@@ -81,7 +115,7 @@ class Storage:
             self.written = torch.empty_like(self.read)
         else:
             self.read, self.written = self.values, self.gradients
-        self.slots = self._make_slots(linears)
+        self.slots = [self._slot(place) for place in places(linears)]
 
     def attach(self) -> None:
         """Make the model's parameters and their gradients views of the buffers."""
@@ -93,13 +127,7 @@ class Storage:
 
     def segments(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Return the buffer as parameters: those that decay and those that do not."""
-        cuts = (0, self.n_weights, self.n_plain, len(self.values))
-        parts = []
-        for start, stop in pairwise(cuts):
-            part = nn.Parameter(self.values[start:stop])
-            part.grad = self.gradients[start:stop]
-            parts.append(part)
-        return [part for part in (parts[0], parts[2]) if len(part)], [parts[1]]
+        return segments(self.values, self.gradients, self.cuts)
 
     def refresh(self) -> None:
         """Renew the low-precision copy."""
@@ -115,18 +143,14 @@ class Storage:
         if self.low:
             self.gradients[: self.n_linear].copy_(self.written)
 
-    def _make_slots(self, linears: list[tuple[nn.Linear, ...]]) -> list[Slot]:
-        slots, at, bias_at = [], 0, self.n_weights
-        for group in linears:
-            outputs, inputs = sum(m.out_features for m in group), group[0].in_features
-            stop, bias_stop = at + outputs * inputs, bias_at + outputs
-            slots.append(
-                Slot(
-                    self.read[at:stop].view(outputs, inputs),
-                    self.read[bias_at:bias_stop],
-                    self.written[at:stop].view(outputs, inputs),
-                    self.written[bias_at:bias_stop],
-                )
-            )
-            at, bias_at = stop, bias_stop
-        return slots
+    def _slot(self, place: Place) -> Slot:
+        weight = slice(place.weight, place.weight + place.outputs * place.inputs)
+        start = self.n_weights + place.bias
+        bias = slice(start, start + place.outputs)
+        shape = (place.outputs, place.inputs)
+        return Slot(
+            self.read[weight].view(shape),
+            self.read[bias],
+            self.written[weight].view(shape),
+            self.written[bias],
+        )

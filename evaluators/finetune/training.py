@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
@@ -12,12 +11,22 @@ import torch
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
 from evaluators.finetune.batches import training_batches
 from evaluators.finetune.engine import Engine
+from evaluators.finetune.losses import Losses
 from evaluators.finetune.recipe import Recipe
 from evaluators.finetune.tokens import Ragged
 
 
 class DivergedError(RuntimeError):
     """Training left the finite numbers."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a cell: its set's tokens and labels, and its seed."""
+
+    examples: Ragged
+    labels: np.ndarray
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -49,16 +58,20 @@ def train_and_predict(
     started = time.perf_counter()
     target = torch.from_numpy(np.array(labels))
     order = numpy_generator(seed_of("batch-order", seed=seed))
-    loss = math.nan
+    losses = Losses(1, recipe.steps)
     with isolated_torch_rng(seed):
         engine.begin(recipe, examples)
         size = recipe.rows_per_step(len(examples))
         for step, rows in enumerate(training_batches(len(examples), size, recipe.steps, order)):
             loss = engine.step(examples.take(rows), target[rows], recipe.rate(step))
-            if not math.isfinite(loss):
-                raise DivergedError(f"the loss became {loss} at step {step + 1} of {recipe.steps}")
+            if not losses.add(loss):
+                break
+    fault = losses.fault(0)
+    if fault:
+        raise DivergedError(fault)
     trained = time.perf_counter()
     logits = engine.predict(texts)
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model gives logits that are not finite")
-    return Trained(logits, trained - started, time.perf_counter() - trained, loss)
+    done = time.perf_counter()
+    return Trained(logits, trained - started, done - trained, losses.values[0])

@@ -35,6 +35,8 @@ class Transformer(Learner):
     Sets of more than `full_threshold` rows (the full training set) are trained for `full_epochs`
     epochs at `full_learning_rate`, the rest of the recipe unchanged.
 
+    Runs of a cell train side by side where that is faster, which changes rounding alone.
+
     Parameters
     ----------
     model : name of a pretrained model in the catalogue.
@@ -63,42 +65,45 @@ class Transformer(Learner):
     full_learning_rate: float = 2e-5
     engine: Literal["auto", "padded"] = "auto"
 
+    version = 2
+    side_by_side = 0  # runs trained together; no parameter, as it changes rounding alone; 0 chooses
+
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
+        from evaluators.finetune.cell import train_cell
         from evaluators.finetune.engines import engine_for
         from evaluators.finetune.pretrained import held
         from evaluators.finetune.tokens import tokenise
-        from evaluators.finetune.training import train_and_predict
+        from evaluators.finetune.training import Member
 
         folder = Path(models[self.model])
         pretrained = held(folder, len(test.classes))
         texts = self._test_tokens(test, folder, pretrained)
-        tokenised: dict[str, Ragged] = {}  # the last set only: its seeds come one after another
+        tokenised: dict[str, Ragged] = {}
+        members = []
         for run in runs:
             key = run.distilled.content_hash
-            try:
-                if key not in tokenised:
-                    columns = run.distilled.columns or {}
-                    tokenised = {key: tokenise(pretrained.tokenizer, columns, self.max_length)}
-                # looked up each time: another cell may have used the model since the last yield
-                engine = engine_for(held(folder, len(test.classes)), self.engine)
-                trained = train_and_predict(
-                    engine,
-                    self.recipe(len(run.distilled)),
-                    tokenised[key],
-                    run.distilled.labels,
-                    texts,
-                    run.seed,
-                )
-            except RuntimeError as error:  # diverged or out of memory: this run fails alone
-                yield Outcome(scores=None, error=f"{type(error).__name__}: {error}")
+            if key not in tokenised:
+                columns = run.distilled.columns or {}
+                tokenised[key] = tokenise(pretrained.tokenizer, columns, self.max_length)
+            members.append(Member(tokenised[key], run.distilled.labels, run.seed))
+        results = train_cell(
+            lambda: engine_for(held(folder, len(test.classes)), self.engine),
+            self.recipe,
+            members,
+            texts,
+            self.side_by_side,
+        )
+        for result in results:
+            if isinstance(result, RuntimeError):
+                yield Outcome(scores=None, error=f"{type(result).__name__}: {result}")
             else:
                 yield Outcome(
-                    trained.logits,
-                    trained.train_seconds,
-                    trained.predict_seconds,
-                    extra={"last_loss": trained.last_loss},
+                    result.logits,
+                    result.train_seconds,
+                    result.predict_seconds,
+                    extra={"last_loss": result.last_loss},
                 )
 
     def recipe(self, n_rows: int) -> Recipe:

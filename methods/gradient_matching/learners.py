@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
 from evaluators.finetune.batches import evaluation_batches
@@ -53,7 +54,12 @@ class MatchingLearner:
                     size = self.recipe.rows_per_step(len(rows))
                     batch = order.choice(len(rows), size, replace=False)
                     rate = self.recipe.rate(step)
-                    self.engine.step(rows.take(batch), target[batch], rate)
+                    loss = self.engine.step(rows.take(batch), target[batch], rate)
+                if state < states - 1 and not bool(loss.isfinite()):
+                    raise BenchmarkError(
+                        f"the learner's loss became {float(loss)} by step {(state + 1) * every} "
+                        f"of {self.recipe.steps}; it cannot be matched on"
+                    )
 
     def begin(self, rows: Ragged) -> None:
         """Make the engine ready to take states."""
