@@ -130,6 +130,7 @@ class DiLM(VanillaLM):
         bank = self._bank(pool, folder)
         matched = self._matched(pool, folder, generator, bank)
         take(matched, folder, (generator, bank))
+        self.look_at_labels(pool, folder)
 
     def _bank(self, pool: Pool, folder: Path) -> Path:
         """Return the folder of the trained learners."""

@@ -106,6 +106,19 @@ class VanillaLM(Generator):
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Train the language model, or take the one that another variant has trained alike."""
         take(self.language_model(pool, folder), folder)
+        self.look_at_labels(pool, folder)
+
+    def look_at_labels(self, pool: Pool, folder: Path) -> None:
+        """Note in the state how often generated rows are of the class that they should be."""
+        from methods.language_models.generator import load
+        from methods.language_models.label_agreement import note_label_agreement
+        from methods.language_models.pretraining import GENERATOR
+
+        with fixed_threads():
+            note_label_agreement(
+                pool, load(folder / GENERATOR), self.encoder, self.top_p, self.precision,
+                Journal(folder),
+            )  # fmt: skip
 
     def language_model(self, pool: Pool, folder: Path) -> Path:
         """Return the folder of the trained language model, shared by all that train it alike."""

@@ -121,7 +121,7 @@ def test_the_suites_are_those_of_the_design():
     assert SUITES["gradmm"]["tasks"] == ["sst2", "tweet-emotion", "rotten-tomatoes"]
     assert SUITES["bptt-report"]["tasks"] == ["sst2", "rotten-tomatoes", "imdb", "ag-news"]
     bert = {name for name, suite in SUITES.items() if suite.get("encoder") == "bert-base"}
-    assert bert == {"dilm", "attention-labels"}
+    assert bert == {"dilm", "dilm-ablation", "attention-labels"}
 
 
 def test_text_20_has_twenty_hub_tasks_over_all_kinds():

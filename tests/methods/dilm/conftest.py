@@ -9,7 +9,7 @@ import torch
 from benchmark.core import threads
 from benchmark.core.seeding import isolated_torch_rng
 from benchmark.testing import toy_pool
-from methods.language_models import tiny
+from methods.language_models import label_agreement, tiny
 from methods.language_models.tiny import tiny_generator
 
 
@@ -21,6 +21,7 @@ def _small_and_single(monkeypatch):
     monkeypatch.setattr(threads, "feature_threads", lambda: 1)
     for name, value in (("LAYERS", 2), ("WIDTH", 32), ("HEADS", 2)):
         monkeypatch.setattr(tiny, name, value)
+    monkeypatch.setattr(label_agreement, "ROWS", 4)
     yield
     torch.set_num_threads(before)
 

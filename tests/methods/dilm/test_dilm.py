@@ -79,6 +79,8 @@ def test_the_journal_tells_phases_curves_and_the_held_out_cosine(pool, tmp_path)
     assert facts["found_held_out_cosine_after"] == found["held_out_cosine_after"]
     change = found["held_out_cosine_after"] - found["held_out_cosine_before"]
     assert found["held_out_cosine_change"] == pytest.approx(change, abs=1e-9)
+    assert 0 <= facts["found_label_agreement"] <= 1
+    assert facts["found_label_agreement_of_real_rows"] > 0.5
     low, high = found["held_out_cosine_change_low"], found["held_out_cosine_change_high"]
     assert low <= found["held_out_cosine_change"] <= high
 
