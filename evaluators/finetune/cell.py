@@ -66,7 +66,6 @@ def _alike(waiting: Sequence[int], members: Sequence[Member]) -> list[int]:
         j
         for j in waiting
         if len(members[j].examples) == len(first.examples)
-        and members[j].labels.shape == first.labels.shape
         and n_tokens <= PADDING * len(members[j].examples.ids)
         and len(members[j].examples.ids) <= PADDING * n_tokens
     ]
