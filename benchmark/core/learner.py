@@ -71,13 +71,15 @@ class Learner(ABC):
     """Base class of learners.
 
     Tags: `deterministic` (the seed changes nothing: it is trained once per set), `version` (raise
-    it when the results change), `levels` (kinds of sets that it can train on).
+    it when the results change), `levels` (kinds of sets that it can train on), `recipes` (values of
+    its parameter `recipe`, for which `NAME@recipe=panel` stands).
     """
 
     name: ClassVar[str] = ""
     deterministic: ClassVar[bool] = False
     levels: ClassVar[tuple[str, ...]] = ("text",)
     version: ClassVar[int] = 1
+    recipes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def fit_predict(
@@ -120,6 +122,30 @@ LEARNERS: Registry[Learner] = Registry(
 def register_learner(name: str, *, paper: str = "", **preset: Any) -> Callable[[type], type]:
     """Register a learner under `name`; `preset` are parameters of a named variant."""
     return registering(LEARNERS, name, paper=paper, **preset)
+
+
+PANEL = "recipe=panel"
+
+
+def expand_panels(names: Sequence[str]) -> tuple[str, ...]:
+    """Write `minilm@recipe=panel` as the learner's recipes; each name stands once in the result.
+
+    Raises `InputError` for a learner that has no recipes.
+    """
+    expanded: list[str] = []
+    for name in names:
+        base, *variants = name.split("@")
+        if PANEL not in variants:
+            expanded.append(name)
+            continue
+        recipes = LEARNERS.cls(base).recipes
+        if not recipes:
+            raise InputError(f"learner {name!r}: {base} has no recipes, so it has no panel of them")
+        expanded += [
+            "@".join([base, *(f"recipe={r}" if v == PANEL else v for v in variants)])
+            for r in recipes
+        ]
+    return tuple(dict.fromkeys(expanded))
 
 
 def build_learner(name: str, params: Mapping[str, Any] | None = None) -> Learner:
