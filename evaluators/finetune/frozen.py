@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmark.core.distilled import DistilledSet
 from benchmark.core.learner import Outcome, Run, TestTexts
 from benchmark.core.seeding import isolated_torch_rng
 from evaluators.finetune.batches import evaluation_batches
@@ -40,8 +41,6 @@ def frozen_outcomes(
     together. Test features are kept in `test.scratch`; their cost is in no run's seconds.
     """
     features = _test_features(test, folder, recipe_of, max_length)
-    known: dict[str, torch.Tensor] = {}
-    targets: dict[str, torch.Tensor] = {}
     done: dict[int, Outcome] = {}
     for i, run in enumerate(runs):
         if i not in done:
@@ -52,17 +51,19 @@ def frozen_outcomes(
             pretrained = held(folder, len(test.classes))
             group = alike[: _runs_at_once(Head.of(pretrained), recipe_of[n], n)]
             started = time.perf_counter()
-            trainees = []
-            for j in group:
-                distilled, key = runs[j].distilled, runs[j].distilled.content_hash
-                if key not in known:
-                    tokens = tokenise(pretrained.tokenizer, distilled.columns or {}, max_length)
-                    known[key] = encode(pretrained, tokens, recipe_of[n].precision)
-                    labels = np.array(distilled.labels)
-                    if not distilled.is_soft:
-                        labels = np.eye(len(test.classes), dtype=np.float32)[labels]
-                    targets[key] = torch.from_numpy(labels)
-                trainees.append(Trainee(known[key], targets[key], runs[j].seed))
+            sets = {runs[j].distilled.content_hash: runs[j].distilled for j in group}
+            tokens = [
+                tokenise(pretrained.tokenizer, distilled.columns or {}, max_length)
+                for distilled in sets.values()
+            ]
+            encoded = encode(pretrained, tokens, recipe_of[n].precision)
+            inputs = {
+                key: (features_of_set, _probabilities(distilled))
+                for (key, distilled), features_of_set in zip(sets.items(), encoded, strict=True)
+            }
+            trainees = [
+                Trainee(*inputs[runs[j].distilled.content_hash], runs[j].seed) for j in group
+            ]
             found = _outcomes(pretrained, recipe_of[n], trainees, features, started)
             done.update(zip(group, found, strict=True))
         yield done.pop(i)
@@ -97,6 +98,13 @@ def _outcomes(
             yield Outcome(None, seconds, predicting, error=why)
 
 
+def _probabilities(distilled: DistilledSet) -> torch.Tensor:
+    """Labels as class probabilities (n, C)."""
+    if distilled.is_soft:
+        return torch.from_numpy(np.array(distilled.labels))
+    return torch.eye(len(distilled.classes))[torch.from_numpy(np.array(distilled.labels))]
+
+
 def initial_head(pretrained: Pretrained, head: Head, seed: int) -> dict[str, torch.Tensor]:
     """The head that training the whole model would have begun with, drawn from the run's seed."""
     with isolated_torch_rng(seed):
@@ -109,26 +117,29 @@ def initial_head(pretrained: Pretrained, head: Head, seed: int) -> dict[str, tor
 
 
 @torch.no_grad()
-def encode(pretrained: Pretrained, texts: Ragged, precision: str) -> torch.Tensor:
-    """Features (n, d) that the head reads: pretrained weights, no dropout; on the CPU."""
+def encode(pretrained: Pretrained, parts: Sequence[Ragged], precision: str) -> list[torch.Tensor]:
+    """Features (n, d) of each part that the head reads: pretrained weights, no dropout; on the CPU.
+
+    No batch spans two parts, so that a set's features do not depend on other sets. One autocast
+    serves all, as it casts each weight once.
+    """
     with isolated_torch_rng(0):  # another run may have left trained weights
         pretrained.reset()
     head, model = Head.of(pretrained), pretrained.model.eval()
     device = next(model.parameters()).device
-    body, padding = model.base_model, Padding.of(pretrained.tokenizer)
-    parts = []
-    for rows in evaluation_batches(texts.lengths, TOKEN_BUDGET):
-        inputs = padding.apply(texts.take(rows))
-        tensors = {name: torch.from_numpy(a).to(device) for name, a in inputs.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            x = body(**tensors)[0][:, head.place]
-            if head.pooler is not None:
-                x = head.activation(head.pooler(x))
-        parts.append((rows, x.float().cpu()))
-    features = torch.empty(len(texts), parts[0][1].shape[1])
-    for rows, part in parts:
-        features[torch.from_numpy(rows)] = part
-    return features
+    padding = Padding.of(pretrained.tokenizer)
+    width = (head.dense or head.classifier).in_features
+    encoded = [torch.empty(len(part), width) for part in parts]
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        for part, features in zip(parts, encoded, strict=True):
+            for rows in evaluation_batches(part.lengths, TOKEN_BUDGET):
+                inputs = padding.apply(part.take(rows))
+                tensors = {name: torch.from_numpy(a).to(device) for name, a in inputs.items()}
+                x = model.base_model(**tensors)[0][:, head.place]
+                if head.pooler is not None:
+                    x = head.activation(head.pooler(x))
+                features[torch.from_numpy(rows)] = x.float().cpu()
+    return encoded
 
 
 def _test_features(
@@ -139,7 +150,7 @@ def _test_features(
     if key not in test.scratch:
         pretrained = held(folder, len(test.classes))
         tokens = tokenise(pretrained.tokenizer, test.columns, max_length)
-        test.scratch[key] = encode(pretrained, tokens, precision)
+        (test.scratch[key],) = encode(pretrained, [tokens], precision)
     return test.scratch[key]
 
 

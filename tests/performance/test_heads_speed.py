@@ -43,7 +43,7 @@ def test_a_hundred_heads_at_once_against_one_after_the_other(capsys):
         texts, labels = random_set(train, DPC, number)
         sets.append(DistilledSet.of_texts({"sentence": texts}, labels.numpy(), CLASSES))
         tokens = tokenise(pretrained.tokenizer, {"sentence": texts}, 512)
-        features = encode(pretrained, tokens, "bfloat16")
+        (features,) = encode(pretrained, [tokens], "bfloat16")
         targets = torch.eye(2)[labels]
         trainees += [Trainee(features, targets, SEEDS * number + s) for s in range(SEEDS)]
     initial = [initial_head(pretrained, head, one.seed) for one in trainees]

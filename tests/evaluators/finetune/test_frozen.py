@@ -165,7 +165,9 @@ def test_which_layers_train(folder_of):
 def test_each_text_is_encoded_once_for_all_runs(folder_of, texts, set_of, monkeypatch):
     encoded = []
     encode = frozen.encode
-    monkeypatch.setattr(frozen, "encode", lambda p, t, k: encoded.append(len(t)) or encode(p, t, k))
+    monkeypatch.setattr(
+        frozen, "encode", lambda p, t, k: encoded.extend(map(len, t)) or encode(p, t, k)
+    )
     runs = [Run(set_of(i), seed) for i in range(2) for seed in range(3)]
     outcomes(runs, texts, folder_of["bert"])
     outcomes(runs[:1], texts, folder_of["bert"])
