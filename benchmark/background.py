@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from pathlib import Path
 
+from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
 from benchmark.tracking import Mirror, tracking_uri
 
@@ -37,10 +40,22 @@ class BackgroundMirror:
         try:
             store = Store(self.root)
             try:
+                begun = time.perf_counter()
                 mirror = Mirror(store, self.uri)
+                starting = time.perf_counter() - begun
+                sent, sending = 0, 0.0
                 while not self._stop.wait(PAUSE_SECONDS):
-                    mirror.sync(self._stop.is_set)
-                mirror.complete()
+                    begun = time.perf_counter()
+                    sent += mirror.sync(self._stop.is_set)
+                    sending += time.perf_counter() - begun
+                begun = time.perf_counter()
+                sent += mirror.complete()
+                sending += time.perf_counter() - begun
+                if sent:
+                    note = json.dumps({"starting": starting, "each": sending / sent})
+                    store.database.execute(
+                        "INSERT OR REPLACE INTO meta VALUES (?, ?)", (MIRROR_NOTE, note)
+                    )
             finally:
                 store.close()
         except Exception as error:

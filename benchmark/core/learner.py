@@ -15,6 +15,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.effort import LOADING, Effort
 from benchmark.core.errors import InputError
 from benchmark.core.parameters import parameters_of
 from benchmark.core.registry import Registry, registering
@@ -72,7 +73,8 @@ class Learner(ABC):
 
     Tags: `deterministic` (the seed changes nothing: it is trained once per set), `version` (raise
     it when the results change), `levels` (kinds of sets that it can train on), `recipes` (values of
-    its parameter `recipe`, for which `NAME@recipe=panel` stands).
+    its parameter `recipe`, for which `NAME@recipe=panel` stands), `threaded` (a run uses all its
+    process's threads, so that workers beside each other slow each other down).
     """
 
     name: ClassVar[str] = ""
@@ -80,6 +82,7 @@ class Learner(ABC):
     levels: ClassVar[tuple[str, ...]] = ("text",)
     version: ClassVar[int] = 1
     recipes: ClassVar[tuple[str, ...]] = ()
+    threaded: ClassVar[bool] = False
 
     @abstractmethod
     def fit_predict(
@@ -107,6 +110,13 @@ class Learner(ABC):
         if distilled.level not in self.levels:
             return f"{distilled.level}-level set"
         return None
+
+    def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
+        """How much a run has to do, for estimates of time; no part of any key.
+
+        `rows` and `test` are the words of each row of the set and of the test split.
+        """
+        return Effort(1000.0 + rows.sum(), 1000.0 + test.sum(), LOADING + test.sum())
 
     def params(self) -> dict[str, Any]:
         """The training recipe as JSON-able data, part of every run key."""
