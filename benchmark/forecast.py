@@ -41,27 +41,29 @@ def forecast(todos: Iterable[Todo], store: Store, workers: int = 1) -> Forecast:
         by_task.setdefault(todo.cell.id.task, []).append(todo)
     unmeasured: set[str] = set()
     cells = 0
-    seconds = 0.0
+    seconds = hiding = 0.0
     for works in by_task.values():
-        spent, lacking = _task(works, costs, store, workers)
+        spent, native, lacking = _task(works, costs, store, workers)
         seconds += spent
+        hiding += native
         cells += sum(map(bool, lacking))
         unmeasured.update(*lacking)
     starting, each = costs.mirror
     sending = each * sum(todo.trainings for works in by_task.values() for todo in works)
-    if seconds:  # MLflow is sent to beside the work, and waited for if it takes longer
-        seconds = max(seconds, starting + sending)
+    if seconds:  # MLflow shares the interpreter: only work outside of it goes on meanwhile
+        seconds += max(0.0, starting + sending - hiding)
     return Forecast(seconds, cells, tuple(sorted(unmeasured)))
 
 
 def _task(
     works: Sequence[Todo], costs: Costs, store: Store, workers: int
-) -> tuple[float, list[set[str]]]:
-    """Seconds of one task, and for each cell what was not measured."""
+) -> tuple[float, float, list[set[str]]]:
+    """Seconds of one task, those of native code, and for each cell what was not measured."""
     slower = min(workers, os.cpu_count() or 1)
     encoded: dict[str, float] = {}
     making: list[float] = []
     training: list[float] = []
+    native = 0.0
     prepared: set[str] = set()
     lacking: list[set[str]] = []
     for todo in works:
@@ -83,10 +85,12 @@ def _task(
             if one is None:
                 unknown.add(cell.learner.name)
             job = todo.trainings * (one or 0.0)
+            native += job if cell.learner.threaded else 0.0
             if cell.learner.name not in prepared:
                 prepared.add(cell.learner.name)
                 job += costs.preparation(cell)
             training.append(job * (slower if cell.learner.threaded else 1))
         lacking.append(unknown)
+    encoding = sum(encoded.values())
     stages = makespan(making, workers) + makespan(training, workers)
-    return sum(encoded.values()) + stages, lacking
+    return encoding + stages, encoding + native, lacking

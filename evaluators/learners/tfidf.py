@@ -96,8 +96,7 @@ class TfIdf(LinearLearner):
     is given once per class.
 
     Source: Tao et al., "Textual Dataset Distillation via Language Model Embedding", EMNLP Findings
-    2024, which evaluates on such learners. It names no parameters; the defaults are this
-    benchmark's reading.
+    2024, which evaluates on TF-IDF with these classifiers. The parameters are scikit-learn's.
     """
 
     def prepare(self, test: TestTexts) -> WordCounts:

@@ -1,7 +1,7 @@
-"""Run a plan in a process of its own; print what was expected of it and what it took, as JSON.
+"""Run plans one after the other; print what was expected of each and what it took, as JSON lines.
 
-Arguments: store, assets, and the fields of `Options` as JSON. A process of its own, as every `run`
-is: libraries are imported and models read anew.
+Arguments: a folder for stores, assets, and a JSON list of the fields of `Options`. The first plan
+is run once before, in another store, so that importing libraries is in no plan's time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Silent:
     def note(self, words: str) -> None: ...
 
 
-def main(root: Path, assets: Path, options: dict) -> None:
+def measure(root: Path, assets: Path, options: dict) -> dict:
+    """Run one plan as the command line does, and return its seconds and the estimate's."""
     config = LibraryConfig(root, assets, True, (assets / "tasks.toml",))
     library, store = Library(config), Store(root)
     lists = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
@@ -44,8 +45,14 @@ def main(root: Path, assets: Path, options: dict) -> None:
     wall = time.perf_counter() - started
     assert not mirror.failure, mirror.failure
     assert not summary.failed, summary.failed
-    found = {"wall": wall, "expected": expected.seconds, "unmeasured": expected.unmeasured}
-    print(json.dumps(found))
+    store.close()
+    return {"wall": wall, "expected": expected.seconds, "unmeasured": expected.unmeasured}
+
+
+def main(folder: Path, assets: Path, plans: list[dict]) -> None:
+    measure(folder / "warm-up", assets, plans[0])
+    for options in plans:
+        print(json.dumps(measure(folder / "store", assets, options)), flush=True)
 
 
 if __name__ == "__main__":
