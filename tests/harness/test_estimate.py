@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmark.core.effort import Effort, typical_rows, words_of
+from benchmark.core.encoders import Encoder
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.estimate import Costs, Precedent, makespan
 from benchmark.forecast import Todo, forecast
@@ -54,6 +57,7 @@ def test_the_nearest_precedent_is_taken(cells) -> None:
     assert costs.training(wanted) == pytest.approx(40.0 + 1.5)  # half of the steps
     costs.trainings.append(other_task)
     assert costs.training(wanted) == pytest.approx(other_task.scaled(exact.effort))
+    costs.trainings.append(replace(other_task, effort=exact.effort))  # as near as can be, but there
     costs.trainings.append(other_dpc)
     assert costs.training(wanted) == pytest.approx(other_dpc.scaled(exact.effort))
     assert costs.training(wanted) > 5.0 + 1.5  # more rows than at DPC 2
@@ -108,6 +112,27 @@ def test_a_deterministic_learner_counts_once_a_set(world, store, cli, monkeypatc
     cli("plan", "--suite", "toy", *flags, *world.flags(store))
     found = {todo.cell.id.learner: (todo.sets, todo.trainings) for todo in counted[0]}
     assert found == {"tfidf-lr": (2, 2), "tiny-bert": (0, 4)}
+
+
+def test_encoding_is_in_no_run(world, tmp_path, cli, monkeypatch) -> None:
+    nap, encode = 0.5, Encoder.encode
+
+    def slowly(self, *args):
+        time.sleep(nap)
+        return encode(self, *args)
+
+    monkeypatch.setattr(Encoder, "encode", slowly)
+    flags = ["--tasks-only", "mood", "--dpc", "2", "--methods", "random", "--sets", "1"]
+    flags += ["--learners", "tiny-probe", *world.flags(tmp_path)]
+    assert cli("run", "--suite", "toy", *flags).code == 0
+    opened = Store(tmp_path)
+    (cost,) = (json.loads(text) for (text,) in opened.database.execute("SELECT costs FROM runs"))
+    encoding = Costs.measured(opened).encoding["tiny"]
+    opened.close()
+    assert cost["train_seconds"] < nap  # the pool's features, which the set's are taken from
+    task = Library(LibraryConfig(tmp_path, world.assets, True, (world.tasks,))).task("mood")
+    words = sum(words_of(columns).sum() for columns in (task.pool.texts(), task.test.columns))
+    assert encoding * words >= 2 * nap
 
 
 def test_wall_time_is_written_down_with_every_run(store) -> None:

@@ -179,6 +179,8 @@ def test_features_are_those_of_pretrained_weights(folder_of, texts, set_of):
     (expected,) = outcomes([run], texts, folder_of["bert"])
     tuned = LEARNERS.build("transformer", {"model": "tiny", "steps": 5, "learning_rate": 0.1})
     list(tuned.fit_predict([run], texts, {"tiny": folder_of["bert"]}))
+    held(folder_of["bert"], 2).set_dropout(0.5)
+    held(folder_of["bert"], 2).model.train()
     fresh = replace(texts, scratch={})
     (again,) = outcomes([run], fresh, folder_of["bert"])
     np.testing.assert_array_equal(again.scores, expected.scores)
@@ -191,6 +193,8 @@ def test_dropout_drops_the_right_share_in_a_stream_of_the_run(folder_of, texts, 
     for masks, other in zip(drawn, (again.masks(step) for step in range(20)), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(masks, other, strict=True))
     assert not torch.equal(drawn[0][0], drawn[1][0])
+    other_run = heads._Dropout(Recipe(dropout=0.25), 50, [40, 80], 4)
+    assert not torch.equal(drawn[0][0], other_run.masks(0)[0])
     every = torch.cat([mask.flatten() for masks in drawn for mask in masks])
     assert sorted(every.unique().tolist()) == pytest.approx([0.0, 1 / 0.75])
     assert float((every == 0).float().mean()) == pytest.approx(0.25, abs=0.005)
