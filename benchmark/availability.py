@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmark.cells import Cell, TaskFacts
+from benchmark.core.effort import words_of
 from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner
 from benchmark.core.library import Library
@@ -26,6 +27,10 @@ def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
             train_rows=len(pool),
             test_rows=len(data.test.labels),
             dropped=pool.dropped,
+            pool_texts=pool.texts_fingerprint,
+            test_texts=data.test.texts_fingerprint,
+            pool_words=words_of(pool.texts()),
+            test_words=words_of(data.test.columns),
         ),
         "",
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from pathlib import Path
+from statistics import median
 
+from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
 from benchmark.tracking import Mirror, tracking_uri
 
@@ -37,11 +41,26 @@ class BackgroundMirror:
         try:
             store = Store(self.root)
             try:
+                begun = time.perf_counter()
                 mirror = Mirror(store, self.uri)
+                seconds = time.perf_counter() - begun - mirror.making_seconds  # made once for all
                 while not self._stop.wait(PAUSE_SECONDS):
+                    begun = time.perf_counter()
                     mirror.sync(self._stop.is_set)
+                    seconds += time.perf_counter() - begun
+                begun = time.perf_counter()
                 mirror.complete()
+                _note(store, mirror, seconds + time.perf_counter() - begun)
             finally:
                 store.close()
         except Exception as error:
             self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _note(store: Store, mirror: Mirror, seconds: float) -> None:
+    """Note what sending a run costs, and what comes on top once, for estimates."""
+    if mirror.send_seconds:
+        each = median(mirror.send_seconds)
+        starting = max(0.0, seconds - each * len(mirror.send_seconds))
+        note = json.dumps({"starting": starting, "each": each})
+        store.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (MIRROR_NOTE, note))

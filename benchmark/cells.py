@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmark.core.catalogue import Protocol
 from benchmark.core.keys import Key, canonical_json, combine, run_key, set_key, state_key
@@ -18,7 +20,7 @@ from benchmark.work import PlannedRun, SetJob, state_seed
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What planning needs to know of a task's data."""
+    """What planning needs to know of a task's data: fingerprints, counts, the words of each row."""
 
     pool: str
     test: str
@@ -26,6 +28,10 @@ class TaskFacts:
     train_rows: int
     test_rows: int
     dropped: int
+    pool_texts: str = ""
+    test_texts: str = ""
+    pool_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    test_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,49 +1,236 @@
-"""What work will cost, from what like work has cost in this store."""
+"""What work will take in wall time, from what like work took in this store.
+
+Everything that a run waits for is counted: encoding texts, making sets, preparing and training
+learners, scoring and writing, MLflow. What has no exact precedent is taken from the nearest one,
+scaled by the efforts that learners declare (`benchmark.core.effort`): first from other DPC of the
+same task, then from other tasks, then from other variants of the same learner.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import mean, median
 
+import numpy as np
+
+from benchmark.cells import Cell
+from benchmark.core.effort import Effort, typical_rows
+from benchmark.core.features import FeatureCache
+from benchmark.core.keys import features_key
+from benchmark.core.learner import Learner
+from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
+
+
+@dataclass(frozen=True)
+class Precedent:
+    """Mean seconds of the trainings of one learner on one task at one DPC, and their effort."""
+
+    learner: str
+    task: str
+    dpc: str
+    train: float
+    predict: float
+    harness: float
+    effort: Effort
+
+    def scaled(self, effort: Effort) -> float:
+        """Seconds of a training that takes `effort`."""
+        reading = effort.predict / self.effort.predict
+        return self.train * effort.train / self.effort.train + reading * self.predict + self.harness
 
 
 @dataclass
 class Costs:
-    """Measured seconds, looked up from the most to the least specific."""
+    """Measured seconds of a store.
 
-    trainings: dict[tuple[str, ...], list[float]] = field(default_factory=lambda: defaultdict(list))
-    sets: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    Attributes
+    ----------
+    trainings : one for each learner, task and DPC.
+    preparing : seconds and effort of what a learner did once on a task, by (learner, task).
+    sets : seconds of a set and rows of its pool, by method and (task, DPC).
+    first_set : what the first set of a task took beyond others, and the rows of the pool.
+    encoding : seconds a word, by encoder.
+    mirror : seconds to start MLflow, and to send a run.
+    """
+
+    trainings: list[Precedent] = field(default_factory=list)
+    preparing: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    sets: dict[str, dict[tuple[str, str], tuple[float, int]]] = field(default_factory=dict)
+    first_set: dict[str, tuple[float, int]] = field(default_factory=dict)
+    encoding: dict[str, float] = field(default_factory=dict)
+    mirror: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def measured(cls, store: Store) -> Costs:
         """Read every cost that the store has."""
         costs = cls()
-        found = store.database.execute(
-            "SELECT DISTINCT r.learner, r.task, r.dpc, u.run_key, u.costs FROM rows r"
-            " JOIN runs u USING (run_key) WHERE u.status = 'ok'"
-        )
-        for learner, task, dpc, _, text in found:
-            cost = json.loads(text)
-            seconds = cost.get("train_seconds", 0.0) + cost.get("predict_seconds", 0.0)
-            for key in ((learner, task, dpc), (learner, task), (learner,)):
-                costs.trainings[key].append(seconds)
-        for record in store.sets().values():
-            if "distil_seconds" in record.facts:
-                costs.sets[str(record.ingredients.get("method"))].append(
-                    record.facts["distil_seconds"]
-                )
+        costs._read_trainings(store)
+        costs._read_sets(store)
+        notes = defaultdict(list)
+        for note in FeatureCache(store.root / "features").described():
+            if note.get("words") and note.get("seconds"):
+                notes[note.get("encoder")].append((note["seconds"], note["words"]))
+        costs.encoding = {
+            name: sum(s for s, _ in found) / sum(w for _, w in found)
+            for name, found in notes.items()
+        }
+        row = store.database.execute(
+            "SELECT value FROM meta WHERE name=?", (MIRROR_NOTE,)
+        ).fetchone()
+        noted = json.loads(row[0]) if row else {}
+        costs.mirror = (noted.get("starting", 0.0), noted.get("each", 0.0))
         return costs
 
-    def training(self, learner: str, task: str, dpc: str) -> float | None:
-        """Mean seconds of one training, or None if no like it was measured."""
-        for key in ((learner, task, dpc), (learner, task), (learner,)):
-            if self.trainings.get(key):
-                return sum(self.trainings[key]) / len(self.trainings[key])
-        return None
+    def _read_trainings(self, store: Store) -> None:
+        found = store.database.execute(
+            "SELECT r.learner, r.task, r.dpc, r.method, r.params, MIN(r.rowid_), u.costs FROM"
+            " (SELECT *, set_index * 1000000 + seed_index AS rowid_ FROM rows) r"
+            " JOIN runs u USING (run_key) WHERE u.status = 'ok' GROUP BY u.run_key"
+        )
+        cells: dict[tuple[str, ...], list[dict[str, float]]] = defaultdict(list)
+        for learner, task, dpc, method, params, _, text in found:
+            cost = json.loads(text)
+            if "train_effort" in cost and "learner_seconds" in cost:
+                cells[learner, task, dpc, method, params].append(cost)
+        groups: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
+        for (learner, task, dpc, *_), runs in cells.items():
+            groups[learner, task, dpc] += runs
+            harness = median(run["harness_seconds"] for run in runs)
+            rest = sum(
+                run["learner_seconds"] + run["harness_seconds"] - harness
+                - run["train_seconds"] - run["predict_seconds"]
+                for run in runs
+            )  # fmt: skip
+            known, _ = self.preparing.get((learner, task), (0.0, 1.0))
+            self.preparing[learner, task] = (max(known, rest), runs[0]["prepare_effort"])
+        for (learner, task, dpc), runs in groups.items():
+            self.trainings.append(
+                Precedent(
+                    learner,
+                    task,
+                    dpc,
+                    mean(run["train_seconds"] for run in runs),
+                    mean(run["predict_seconds"] for run in runs),
+                    median(run["harness_seconds"] for run in runs),
+                    Effort(
+                        mean(run["train_effort"] for run in runs),
+                        mean(run["predict_effort"] for run in runs),
+                        runs[0]["prepare_effort"],
+                    ),
+                )
+            )
 
-    def set(self, method: str) -> float | None:
-        """Mean seconds of one distillation, or None."""
-        seconds = self.sets.get(method)
-        return sum(seconds) / len(seconds) if seconds else None
+    def _read_sets(self, store: Store) -> None:
+        places: dict[str, tuple[str, str, int]] = {}
+        found = store.database.execute(
+            "SELECT DISTINCT r.set_key, r.task, r.dpc, c.info FROM rows r"
+            " JOIN cells c USING (suite, task, method, params, dpc, learner)"
+        )
+        for key, task, dpc, info in found:
+            places[key] = (task, dpc, json.loads(info).get("train_rows", 0))
+        groups: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
+        for key, record in store.sets().items():
+            if key in places and "job_seconds" in record.facts:
+                method = str(record.ingredients.get("method"))
+                groups[method, *places[key]].append(record.facts["job_seconds"])
+        for (method, task, dpc, rows), seconds in groups.items():
+            usual = median(seconds)
+            self.sets.setdefault(method, {})[task, dpc] = (usual, rows)
+            beyond = max(max(seconds) - usual, self.first_set.get(task, (0.0, 0))[0])
+            self.first_set[task] = (beyond, rows)
+
+    def training(self, cell: Cell) -> float | None:
+        """Seconds of one training of a cell, or None if nothing like it was measured."""
+        effort = _effort(cell)
+        precedent = self._nearest(cell.learner, cell.id.task, cell.id.dpc, effort)
+        return None if precedent is None else precedent.scaled(effort)
+
+    def preparation(self, cell: Cell) -> float:
+        """Seconds of what a learner does once on a task; 0 if nothing like it was measured."""
+        base = cell.learner.name.partition("@")[0]
+        effort = _effort(cell).prepare
+        for matches in (
+            lambda learner, task: (learner, task) == (cell.learner.name, cell.id.task),
+            lambda learner, task: learner == cell.learner.name,
+            lambda learner, task: learner.partition("@")[0] == base,
+        ):
+            found = [value for key, value in self.preparing.items() if matches(*key)]
+            if found:
+                seconds, known = min(found, key=lambda item: abs(math.log(item[1] / effort)))
+                return seconds * effort / known
+        return 0.0
+
+    def set(self, cell: Cell) -> float | None:
+        """Seconds of one set of a cell, or None if its method was never measured."""
+        known = self.sets.get(cell.method.name)
+        if not known:
+            return None
+        rows = max(1, cell.facts.train_rows)
+        task, dpc = cell.id.task, cell.id.dpc
+
+        def distance(item: tuple[tuple[str, str], tuple[float, int]]) -> tuple[bool, bool, float]:
+            (its_task, its_dpc), (_, its_rows) = item
+            return its_task != task, its_dpc != dpc, abs(math.log(max(1, its_rows) / rows))
+
+        _, (seconds, its_rows) = min(known.items(), key=distance)
+        return seconds * rows / max(1, its_rows)
+
+    def beginning(self, cell: Cell) -> float:
+        """Seconds that the first set of a task takes beyond the others (its audits' index)."""
+        if not self.first_set:
+            return 0.0
+        rows = max(1, cell.facts.train_rows)
+        seconds, its_rows = self.first_set.get(cell.id.task) or min(
+            self.first_set.values(), key=lambda item: abs(math.log(max(1, item[1]) / rows))
+        )
+        return seconds * rows / max(1, its_rows)
+
+    def _nearest(self, learner: Learner, task: str, dpc: str, effort: Effort) -> Precedent | None:
+        base = learner.name.partition("@")[0]
+
+        def distance(one: Precedent) -> tuple[bool, bool, bool, float]:
+            apart = abs(math.log(one.effort.train / effort.train))
+            return one.learner != learner.name, one.task != task, one.dpc != dpc, apart
+
+        like = [one for one in self.trainings if one.learner.partition("@")[0] == base]
+        return min(like, key=distance, default=None)
+
+
+def _effort(cell: Cell) -> Effort:
+    n = sum(cell.budget.per_class)
+    rows = typical_rows(cell.facts.pool_words, n)
+    return cell.learner.effort(rows, cell.facts.test_words, len(cell.classes))
+
+
+def encodings(
+    cell: Cell, store: Store, *, sets: bool, trainings: bool
+) -> dict[str, tuple[str, int]]:
+    """Matrices of features that a cell needs and the store lacks: key to (encoder, words)."""
+    pool = (cell.facts.pool_texts, int(np.sum(cell.facts.pool_words)))
+    test = (cell.facts.test_texts, int(np.sum(cell.facts.test_words)))
+    wanted: list[tuple[str, str, tuple[str, int]]] = []
+    if sets:
+        wanted += [(name, of, pool) for name, of in cell.set_encoders.items()]
+    if trainings:
+        mine = [(name, cell.run_models[name]) for name in cell.learner.encoders]
+        wanted += [(name, of, part) for name, of in mine for part in (test, pool)]
+    cache = FeatureCache(store.root / "features")
+    keys = {
+        features_key(texts=texts, encoder=of).digest: (name, words)
+        for name, of, (texts, words) in wanted
+    }
+    return {key: value for key, value in keys.items() if not cache.has(key)}
+
+
+def makespan(seconds: Iterable[float], workers: int) -> float:
+    """Wall time of jobs that are taken in order by so many workers."""
+    busy = [0.0] * workers
+    for job in seconds:
+        first = busy.index(min(busy))
+        busy[first] += job
+    return max(busy)

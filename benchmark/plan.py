@@ -17,7 +17,7 @@ from benchmark.cells import Cell, SkippedCell, TaskFacts
 from benchmark.core.catalogue import Block, Protocol, Suite
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.keys import canonical_json
-from benchmark.core.learner import Learner, build_learner
+from benchmark.core.learner import Learner, build_learner, expand_panels
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS, Method
 from benchmark.core.parameters import build
@@ -158,7 +158,7 @@ class _Planner:
         """Yield each cell of a task, with the reason if it cannot be had here (else "")."""
         task = self.library.catalogue.task(task_name)
         methods = [_method(name, self.suite, self.options) for name in block.methods]
-        learners = [build_learner(name) for name in block.learners]
+        learners = [build_learner(name) for name in expand_panels(block.learners)]
         _check_names(self.library, methods, learners)
         ratio = None if self.options.dpc else self.options.ratio
         facts, why = task_facts(self.library, task_name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SCHEMA_VERSION = 1
 CELL = ("suite", "task", "method", "params", "dpc", "learner")
+MIRROR_NOTE = "mirror"
+"""Row of `meta` with the seconds to start MLflow and to send a run, as last measured."""
 _CELL_COLUMNS = ", ".join(f"{name} TEXT NOT NULL" for name in CELL)
 _CELL_KEY = ", ".join(CELL)
 

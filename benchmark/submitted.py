@@ -11,7 +11,7 @@ from benchmark.cells import Cell, SkippedCell
 from benchmark.core.catalogue import Protocol, Suite
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.keys import Key, canonical_json, set_key
-from benchmark.core.learner import build_learner
+from benchmark.core.learner import build_learner, expand_panels
 from benchmark.core.library import Library
 from benchmark.core.method import Budget, Method
 from benchmark.core.records import CellId, SetRecord, Status
@@ -60,7 +60,7 @@ def submitted_plan(
     seeds: int,
 ) -> tuple[Plan, list[tuple[SetRecord, DistilledSet]]]:
     """Plan the scoring of given sets; returns the plan, and the sets with their records."""
-    built = [build_learner(learner) for learner in learners]
+    built = [build_learner(learner) for learner in expand_panels(learners)]
     task = library.catalogue.task(task_name)
     facts, why = task_facts(library, task_name)
     protocol = Protocol("submitted", sets=len(sets), seeds=seeds)

@@ -66,11 +66,14 @@ class Mirror:
         with _quiet():
             from mlflow import MlflowClient
 
+            begun = time.monotonic()
             _make_database(uri)
+            self.making_seconds = time.monotonic() - begun
             self.client = MlflowClient(tracking_uri=uri)
         self._experiments: dict[str, str] = {}
         self._parents: dict[CellId, str] = {}
         self._environments: dict[str, dict[str, Any]] = {}
+        self.send_seconds: list[float] = []
 
     def unsent(self, limit: int = BATCH) -> list[_Unsent]:
         """Trainings that are in rows and not in MLflow, at most `limit`."""
@@ -108,7 +111,9 @@ class Mirror:
             if not batch:
                 break
             for item in batch:
+                begun = time.monotonic()
                 self._send(item)
+                self.send_seconds.append(time.monotonic() - begun)
                 sent += 1
                 if should_stop():
                     break

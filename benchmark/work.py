@@ -6,11 +6,10 @@ everything else back as messages; the driver alone writes rows.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,16 @@ import numpy as np
 
 from benchmark.core.data import TaskData
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.effort import words_of
 from benchmark.core.errors import BenchmarkError, DamagedFileError
-from benchmark.core.learner import Outcome, Run, build_learner
+from benchmark.core.learner import Learner, Outcome, Run, TestTexts, build_learner
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.states import preparation_facts, prepare_state
+from benchmark.usage import Clock, PeakMemory
 
 FATAL = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
@@ -104,9 +105,11 @@ def perform(job: Job, library: Library) -> Iterator[Message]:
 
 def _make_set(job: SetJob, library: Library) -> SetRecord:
     memory = PeakMemory()
+    begun = time.perf_counter()
     try:
         data = library.task(job.task)
         method = METHODS.build(job.method, job.params)
+        loaded = time.perf_counter()
         for encoder in method.encoders:
             data.pool.embed(encoder)  # shared by all sets and methods, so it is in no set's time
         state, prepared = None, {}
@@ -131,6 +134,7 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         **distilled.size(),
     }
     facts.update(_overlaps(distilled, data, library))
+    facts["job_seconds"] = time.perf_counter() - begun - (started - loaded)
     return SetRecord(job.set_key, distilled.content_hash, Status.OK, "", job.ingredients, facts)
 
 
@@ -165,7 +169,7 @@ def _overlaps(distilled: DistilledSet, data: TaskData, library: Library) -> dict
 def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
     runs: list[PlannedRun] = list(job.runs)
     done = 0
-    memory = PeakMemory()
+    memory, clock = PeakMemory(), Clock()
     try:
         data = library.task(job.task)
         learner = build_learner(job.learner, job.params)
@@ -176,13 +180,19 @@ def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
             if run.set_key not in sets:
                 sets[run.set_key] = DistilledSet.load(run.folder, run.set_hash)
             ready.append(Run(sets[run.set_key], run.seed))
-        outcomes = learner.fit_predict(ready, library.test_texts(job.task), models)
-        for run, outcome in zip(runs, outcomes, strict=False):
-            trained = _score(run, outcome, data, memory.megabytes())
+        texts = library.test_texts(job.task)
+        with clock.stopped():
+            _encode_before(learner, sets.values(), texts, data.pool)
+        clock.asks()
+        outcomes = learner.fit_predict(ready, texts, models)
+        for number, (run, outcome) in enumerate(zip(runs, outcomes, strict=False)):
+            spent = clock.got() | _effort(learner, ready[number].distilled, texts)
+            trained = _score(run, outcome, data, memory.megabytes(), spent)
             if job.keep_logits is not None and outcome.scores is not None:
                 _keep_logits(job.keep_logits, run.run_key, outcome.scores)
             done += 1
             yield trained
+            clock.asks()
         why = f"learner {job.learner} gave {done} outcomes for {len(runs)} runs"
     except (Exception, SystemExit) as error:
         if is_fatal(error) or isinstance(error, DamagedFileError):
@@ -192,10 +202,39 @@ def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
         yield Trained(RunRecord(run.run_key, Status.FAILED, why, ingredients=run.ingredients))
 
 
-def _score(run: PlannedRun, outcome: Outcome, data: TaskData, megabytes: float) -> Trained:
+def _encode_before(
+    learner: Learner, sets: Iterable[DistilledSet], texts: TestTexts, pool: Pool
+) -> None:
+    """Compute the features that all cells of a task share, so that they are in no run's time."""
+    for encoder in learner.encoders:
+        texts.features(encoder)
+        if any(distilled.rows is not None for distilled in sets):
+            pool.embed(encoder)
+
+
+def _effort(learner: Learner, distilled: DistilledSet, texts: TestTexts) -> dict[str, float]:
+    if "words" not in texts.scratch:
+        texts.scratch["words"] = words_of(texts.columns)
+    rows = words_of(distilled.columns) if distilled.columns else np.ones(len(distilled))
+    effort = learner.effort(rows, texts.scratch["words"], len(texts.classes))
+    return {
+        "train_effort": float(effort.train),
+        "predict_effort": float(effort.predict),
+        "prepare_effort": float(effort.prepare),
+    }
+
+
+def _score(
+    run: PlannedRun,
+    outcome: Outcome,
+    data: TaskData,
+    megabytes: float,
+    spent: Mapping[str, float],
+) -> Trained:
     from evaluators.scoring import score
 
     costs = {
+        **spent,
         "train_seconds": outcome.train_seconds,
         "predict_seconds": outcome.predict_seconds,
         "peak_memory_mb": megabytes,
@@ -247,29 +286,6 @@ def reason(error: BaseException) -> str:
     place = f" (at {Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {text}{place}"
-
-
-class PeakMemory:
-    """Peak resident memory since this object was made, in MB, where the kernel allows a reset.
-
-    Elsewhere it is the peak of the whole process.
-    """
-
-    def __init__(self) -> None:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-
-    def megabytes(self) -> float:
-        """The peak so far."""
-        try:
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return round(int(line.split()[1]) / 1024, 1)
-        except OSError:
-            pass
-        import resource
-
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 def state_seed(task: str, method: str, protocol_seed: int) -> int:

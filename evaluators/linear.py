@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts
 
 if TYPE_CHECKING:
@@ -133,6 +134,15 @@ class LinearLearner(Learner):
         self, distilled: DistilledSet, test: TestTexts, prepared: Any
     ) -> tuple[Any, Callable[[Linear], np.ndarray]]:
         """Return the set's features (n, d), and what turns a fit into scores (n_test, C)."""
+
+    def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
+        """Coefficients touched, over a fixed cost that a small set does not exceed."""
+        read = self.weighs(rows)
+        return Effort(15_000 + read * n_classes, 15_000 + test.sum(), LOADING + test.sum())
+
+    def weighs(self, rows: np.ndarray) -> float:
+        """How many non-zero features the set has, roughly."""
+        return float(rows.sum())
 
     def refuses(self, distilled: DistilledSet) -> str | None:
         """Refuse, besides, soft labels that cannot be weights of examples."""

@@ -22,7 +22,7 @@ from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.keys import changed_ingredients
 from benchmark.core.library import Library
 from benchmark.core.records import SetRecord, Status
-from benchmark.estimate import Costs
+from benchmark.forecast import Todo, forecast
 from benchmark.plan import Plan, describe, make_plan
 from benchmark.store import Store
 
@@ -86,7 +86,7 @@ def plan(
     cell = None if why is None else _find(made, why)
     with to_look_at(store) as opened:
         if cell is None:
-            print_plan(made, opened)
+            print_plan(made, opened, workers)
         else:
             explain(cell, opened)
 
@@ -102,14 +102,13 @@ def to_look_at(root: Path) -> Iterator[Store]:
             opened.close()
 
 
-def print_plan(plan: Plan, store: Store) -> None:
+def print_plan(plan: Plan, store: Store, workers: int = 1) -> None:
     """Print one line per task and learner, and the estimate."""
     known_sets, runs = store.sets(), store.run_states()
-    costs = Costs.measured(store)
     seen_sets: set[str] = set()
     seen_runs: set[str] = set()
     groups: dict[tuple[str, str], Counter[str]] = {}
-    seconds, unknown = 0.0, set()
+    todos: list[Todo] = []
     for cell in plan.cells:
         state = cell_state(cell, store, known_sets, runs)
         group = groups.setdefault((cell.id.task, cell.id.learner), Counter())
@@ -117,14 +116,8 @@ def print_plan(plan: Plan, store: Store) -> None:
         fresh_sets, fresh_runs = state.sets - seen_sets, state.trainings - seen_runs
         seen_sets |= fresh_sets
         seen_runs |= fresh_runs
-        training = costs.training(cell.learner.name, cell.id.task, cell.id.dpc)
-        making = costs.set(cell.method.name)
-        if fresh_runs and training is None:
-            unknown.add(cell.learner.name)
-        if fresh_sets and making is None:
-            unknown.add(cell.method.name)
         group["trainings"] += len(fresh_runs)
-        seconds += len(fresh_runs) * (training or 0.0) + len(fresh_sets) * (making or 0.0)
+        todos.append(Todo(cell, len(fresh_sets), len(fresh_runs)))
     for item in plan.skipped:
         name = "does not apply" if item.plan.structural else "not available"
         groups.setdefault((item.plan.cell.task, item.plan.cell.learner), Counter())[name] += 1
@@ -141,8 +134,19 @@ def print_plan(plan: Plan, store: Store) -> None:
     for reason in reasons:
         print(f"not available: {reason}")
     if seen_runs or seen_sets:
-        more = f", and {', '.join(sorted(unknown))}, not measured here yet" if unknown else ""
-        print(f"estimate from what like work cost in this store: {_duration(seconds)}{more}")
+        expected = forecast(todos, store, workers)
+        more = ""
+        if expected.unmeasured:
+            cells = (
+                "1 cell has"
+                if expected.unmeasured_cells == 1
+                else (f"{expected.unmeasured_cells} cells have")
+            )
+            names = ", ".join(expected.unmeasured)
+            more = f"; {cells} no measured cost yet ({names}, not measured here yet)"
+        print(
+            f"estimate from what like work cost in this store: {_duration(expected.seconds)}{more}"
+        )
 
 
 def cell_state(

@@ -70,7 +70,7 @@ def run(
             from benchmark.cli.plan_verb import print_plan, to_look_at
 
             with to_look_at(store) as opened:
-                print_plan(plan, opened)
+                print_plan(plan, opened, workers)
             return
         opened = Store(store)
         runner_executor = choose_local(

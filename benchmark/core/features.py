@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +18,24 @@ from benchmark.core.locks import kernel_lock
 
 
 class FeatureCache:
-    """A folder of feature matrices, each `KEY.npy` with a `KEY.json` that holds its sha256."""
+    """A folder of feature matrices, each `KEY.npy` with a `KEY.json` that holds its sha256.
+
+    `KEY.cost` says what it cost, for estimates.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: dict[str, np.ndarray] = {}
 
-    def get(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the matrix of `key`, read-only; computed by one process if it is not there."""
+    def get(
+        self, key: str, compute: Callable[[], np.ndarray], about: Callable[[], dict] = dict
+    ) -> np.ndarray:
+        """Return the matrix of `key`, read-only; computed by one process if it is not there.
+
+        `about()` is noted beside a matrix that is made now, with the seconds that it took.
+        """
         if key not in self._open:
-            self._open[key] = self._load_or_make(key, compute)
+            self._open[key] = self._load_or_make(key, compute, about)
         return self._open[key]
 
     def release(self) -> None:
@@ -36,7 +46,17 @@ class FeatureCache:
         """Whether the matrix is on disk (its hash is not checked)."""
         return (self.folder / f"{key}.json").is_file()
 
-    def _load_or_make(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    def described(self) -> list[dict]:
+        """What was noted of every matrix that was made; unreadable notes are left out."""
+        found = []
+        for path in sorted(self.folder.glob("*.cost")):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(json.loads(path.read_text()))
+        return found
+
+    def _load_or_make(
+        self, key: str, compute: Callable[[], np.ndarray], about: Callable[[], dict]
+    ) -> np.ndarray:
         try:
             return self._load(key)
         except (OSError, DamagedFileError):
@@ -45,7 +65,12 @@ class FeatureCache:
             try:  # another process may have made it while this one waited
                 return self._load(key)
             except (OSError, DamagedFileError):
-                self._write(key, compute())
+                started = time.perf_counter()
+                features = compute()
+                seconds = time.perf_counter() - started
+                self._write(key, features)
+                note = json.dumps({"seconds": seconds, **about()})
+                (self.folder / f"{key}.cost").write_text(note)
         return self._load(key)
 
     def _load(self, key: str) -> np.ndarray:

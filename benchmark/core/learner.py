@@ -15,6 +15,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.effort import LOADING, Effort
 from benchmark.core.errors import InputError
 from benchmark.core.parameters import parameters_of
 from benchmark.core.registry import Registry, registering
@@ -71,13 +72,17 @@ class Learner(ABC):
     """Base class of learners.
 
     Tags: `deterministic` (the seed changes nothing: it is trained once per set), `version` (raise
-    it when the results change), `levels` (kinds of sets that it can train on).
+    it when the results change), `levels` (kinds of sets that it can train on), `recipes` (values of
+    its parameter `recipe`, for which `NAME@recipe=panel` stands), `threaded` (a run uses all its
+    process's threads, so that workers beside each other slow each other down).
     """
 
     name: ClassVar[str] = ""
     deterministic: ClassVar[bool] = False
     levels: ClassVar[tuple[str, ...]] = ("text",)
     version: ClassVar[int] = 1
+    recipes: ClassVar[tuple[str, ...]] = ()
+    threaded: ClassVar[bool] = False
 
     @abstractmethod
     def fit_predict(
@@ -106,6 +111,13 @@ class Learner(ABC):
             return f"{distilled.level}-level set"
         return None
 
+    def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
+        """How much a run has to do, for estimates of time; no part of any key.
+
+        `rows` and `test` are the words of each row of the set and of the test split.
+        """
+        return Effort(1000.0 + rows.sum(), 1000.0 + test.sum(), LOADING + test.sum())
+
     def params(self) -> dict[str, Any]:
         """The training recipe as JSON-able data, part of every run key."""
         return parameters_of(self)
@@ -120,6 +132,30 @@ LEARNERS: Registry[Learner] = Registry(
 def register_learner(name: str, *, paper: str = "", **preset: Any) -> Callable[[type], type]:
     """Register a learner under `name`; `preset` are parameters of a named variant."""
     return registering(LEARNERS, name, paper=paper, **preset)
+
+
+PANEL = "recipe=panel"
+
+
+def expand_panels(names: Sequence[str]) -> tuple[str, ...]:
+    """Write `minilm@recipe=panel` as the learner's recipes; each name stands once in the result.
+
+    Raises `InputError` for a learner that has no recipes.
+    """
+    expanded: list[str] = []
+    for name in names:
+        base, *variants = name.split("@")
+        if PANEL not in variants:
+            expanded.append(name)
+            continue
+        recipes = LEARNERS.cls(base).recipes
+        if not recipes:
+            raise InputError(f"learner {name!r}: {base} has no recipes, so it has no panel of them")
+        expanded += [
+            "@".join([base, *(f"recipe={r}" if v == PANEL else v for v in variants)])
+            for r in recipes
+        ]
+    return tuple(dict.fromkeys(expanded))
 
 
 def build_learner(name: str, params: Mapping[str, Any] | None = None) -> Learner:

@@ -16,6 +16,7 @@ from benchmark.core.assets import Assets, model_fingerprint
 from benchmark.core.catalogue import Catalogue
 from benchmark.core.data import TaskData, load_task
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.effort import words_of
 from benchmark.core.encoders import Encoder, Progress
 from benchmark.core.errors import InputError
 from benchmark.core.features import FeatureCache
@@ -125,7 +126,11 @@ class Library:
                 progress = lambda done, total: report(words, done, total)  # noqa: E731
             return self._loaded(encoder).encode(columns(), progress)
 
-        return self._features.get(key.digest, compute)
+        return self._features.get(
+            key.digest,
+            compute,
+            lambda: {"encoder": encoder, "words": int(words_of(columns()).sum())},
+        )
 
     def _embed_set(self, encoder: str, distilled: DistilledSet, pool: Pool) -> np.ndarray:
         """Features of a set's rows, the same whatever else was encoded before.

@@ -56,8 +56,7 @@ class Pretrained:
     @torch.no_grad()
     def reset(self) -> None:
         """Restore pretrained weights in place and draw a new head from torch's global stream."""
-        for module in self._modules_with_fresh_parameters():
-            self.model._init_weights(module)  # the model family's own initialisation
+        self.draw_head()
         for name, parameter in self.model.named_parameters():
             if name not in self.fresh:
                 parameter.copy_(self.weights[name])
@@ -66,6 +65,12 @@ class Pretrained:
         """The untouched value of a live parameter, or None where the checkpoint gives none."""
         names = (name for name, live in self.model.named_parameters() if live is parameter)
         return self.weights.get(next(names, ""))
+
+    @torch.no_grad()
+    def draw_head(self) -> None:
+        """Draw a new head from torch's global stream; the rest stays as it is."""
+        for module in self._modules_with_fresh_parameters():
+            self.model._init_weights(module)  # the model family's own initialisation
 
     def _modules_with_fresh_parameters(self) -> list[nn.Module]:
         modules = []

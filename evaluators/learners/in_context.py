@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 from benchmark.core.seeding import numpy_generator, seed_of
 
@@ -59,6 +60,8 @@ class InContext(Learner):
     Distillation", Findings of NAACL 2024, section 5.4.
     """
 
+    threaded = True
+
     model: str = "smollm2-135m"
     max_context: int = 1024
     precision: Literal["bfloat16", "float32"] = "bfloat16"
@@ -68,6 +71,13 @@ class InContext(Learner):
             raise ValueError(
                 f"max_context is {self.max_context}; it must be at least {SHORTEST_CONTEXT}"
             )
+
+    def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
+        """Tokens of the prompt, read once; of each test row, which also looks at all of those."""
+        frame = 6.0  # the words "label", a class and the columns' names
+        prompt = min(float(self.max_context), 1.4 * (rows + frame).sum())
+        asked = np.minimum(1.4 * (test + frame), self.max_context / 2)
+        return Effort(100 + prompt, asked.sum() * (1 + prompt / 4000), LOADING + test.sum())
 
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]

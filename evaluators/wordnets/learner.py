@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ MEMORY = 128 * 2**20  # bytes of weights, activations and logits that a group ma
 @dataclass(frozen=True)
 class WordNetwork(Learner):
     """A network on frozen word vectors, trained as DaLLME says (its appendices A and B.1)."""
+
+    threaded = True
 
     model: str = "glove-50d"
     epochs: int = 20
@@ -46,6 +49,13 @@ class WordNetwork(Learner):
     @abstractmethod
     def network(self) -> Network:
         """Return what makes features of word vectors."""
+
+    def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
+        """Words read in all epochs, and the cost of a step, which is that of some words."""
+        ours, theirs = (np.minimum(words, self.max_length) for words in (rows, test))
+        steps = -(-len(rows) // self.batch_size)
+        train = self.epochs * (100.0 * steps + 3 * ours.sum())
+        return Effort(train, 1000.0 + theirs.sum(), LOADING + test.sum())
 
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]

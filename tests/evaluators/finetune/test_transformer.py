@@ -60,9 +60,9 @@ def test_the_schedule_is_linear_then_cosine():
 
 
 def test_large_sets_train_for_epochs():
-    recipe = tiny(steps=200).recipe(2001)
+    recipe = tiny(steps=200).training(2001)
     assert (recipe.steps, recipe.learning_rate) == (3 * 31, 2e-5)
-    assert tiny(steps=200).recipe(2000).steps == 200
+    assert tiny(steps=200).training(2000).steps == 200
 
 
 def test_batches_are_shuffled_and_the_short_one_is_dropped():

@@ -1,0 +1,96 @@
+"""The wall time that a plan will take, and of how many cells nothing like them was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmark.cells import Cell
+from benchmark.estimate import Costs, encodings, makespan
+from benchmark.store import Store
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What a cell still needs: sets that are not made, trainings that are not done."""
+
+    cell: Cell
+    sets: int
+    trainings: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds of all that was measured; the cells, methods, learners and encoders that were not."""
+
+    seconds: float
+    unmeasured_cells: int
+    unmeasured: tuple[str, ...]
+
+
+def forecast(todos: Iterable[Todo], store: Store, workers: int = 1) -> Forecast:
+    """Estimate from the store's own costs; task after task, sets before trainings, as it is run.
+
+    With several workers, sets and cells are dealt out in order. A learner that uses all threads of
+    its process (`threaded`) gains nothing from workers that share the machine's cores.
+    """
+    costs = Costs.measured(store)
+    by_task: dict[str, list[Todo]] = {}
+    for todo in todos:
+        by_task.setdefault(todo.cell.id.task, []).append(todo)
+    unmeasured: set[str] = set()
+    cells = 0
+    seconds = hiding = 0.0
+    for works in by_task.values():
+        spent, native, lacking = _task(works, costs, store, workers)
+        seconds += spent
+        hiding += native
+        cells += sum(map(bool, lacking))
+        unmeasured.update(*lacking)
+    starting, each = costs.mirror
+    sending = each * sum(todo.trainings for works in by_task.values() for todo in works)
+    if seconds:  # MLflow shares the interpreter: only work outside of it goes on meanwhile
+        seconds += max(0.0, starting + sending - hiding)
+    return Forecast(seconds, cells, tuple(sorted(unmeasured)))
+
+
+def _task(
+    works: Sequence[Todo], costs: Costs, store: Store, workers: int
+) -> tuple[float, float, list[set[str]]]:
+    """Seconds of one task, those of native code, and for each cell what was not measured."""
+    slower = min(workers, os.cpu_count() or 1)
+    encoded: dict[str, float] = {}
+    making: list[float] = []
+    training: list[float] = []
+    native = 0.0
+    prepared: set[str] = set()
+    lacking: list[set[str]] = []
+    for todo in works:
+        cell, unknown = todo.cell, set()
+        needed = encodings(cell, store, sets=todo.sets > 0, trainings=todo.trainings > 0)
+        for key, (encoder, words) in needed.items():
+            if encoder not in costs.encoding:
+                unknown.add(encoder)
+            encoded[key] = words * costs.encoding.get(encoder, 0.0)
+        if todo.sets:
+            one = costs.set(cell)
+            if one is None:
+                unknown.add(cell.method.name)
+            elif not making:
+                making.append(costs.beginning(cell))
+            making += [one or 0.0] * todo.sets
+        if todo.trainings:
+            one = costs.training(cell)
+            if one is None:
+                unknown.add(cell.learner.name)
+            job = todo.trainings * (one or 0.0)
+            native += job if cell.learner.threaded else 0.0
+            if cell.learner.name not in prepared:
+                prepared.add(cell.learner.name)
+                job += costs.preparation(cell)
+            training.append(job * (slower if cell.learner.threaded else 1))
+        lacking.append(unknown)
+    encoding = sum(encoded.values())
+    stages = makespan(making, workers) + makespan(training, workers)
+    return encoding + stages, encoding + native, lacking

@@ -1,0 +1,67 @@
+"""Recipes of the fine-tuned learner: names for numbers, and the panel of all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.core.errors import InputError
+from benchmark.core.learner import build_learner, expand_panels
+from benchmark.core.library import register_catalogue_learners
+
+
+@pytest.fixture(autouse=True)
+def _catalogue():
+    from benchmark.core.catalogue import Catalogue
+
+    register_catalogue_learners(Catalogue.load())
+
+
+def numbers(name: str) -> tuple:
+    params = build_learner(name).params()
+    return params["steps"], params["learning_rate"], params["full_learning_rate"]
+
+
+def test_a_recipe_sets_what_was_not_written_out() -> None:
+    assert numbers("minilm") == numbers("minilm@recipe=dilm") == (200, 1e-4, 2e-5)
+    assert numbers("minilm@recipe=short") == (50, 1e-4, 2e-5)
+    assert numbers("minilm@recipe=long") == (1000, 2e-5, 2e-5)
+    assert numbers("minilm@recipe=frozen") == (200, 1e-2, 1e-2)
+    assert numbers("minilm@recipe=long@steps=400") == (400, 2e-5, 2e-5)
+    assert numbers("minilm@learning_rate=3e-5@recipe=short") == (50, 3e-5, 2e-5)
+
+
+def test_the_default_recipe_adds_nothing_to_what_keys_are_made_of() -> None:
+    plain = build_learner("minilm").params()
+    assert plain == {
+        "model": "minilm", "steps": 200, "learning_rate": 1e-4, "warmup": 0.5,
+        "weight_decay": 0.01, "clip": 1.0, "dropout": 0.1, "batch_size": 64, "max_length": 512,
+        "precision": "bfloat16", "full_threshold": 2000, "full_epochs": 3,
+        "full_learning_rate": 2e-5, "engine": "auto",
+    }  # fmt: skip
+    assert build_learner("minilm@recipe=dilm").params() == plain
+    assert build_learner("minilm@recipe=frozen").params()["recipe"] == "frozen"
+
+
+@pytest.mark.parametrize("name", ["minilm@recipe=long", "minilm@recipe=frozen@steps=7"])
+def test_a_learner_is_rebuilt_from_its_name_and_parameters(name: str) -> None:
+    learner = build_learner(name)
+    assert build_learner(name, learner.params()) == learner
+
+
+def test_the_panel_stands_for_all_recipes() -> None:
+    four = [f"minilm@recipe={name}" for name in ("dilm", "short", "long", "frozen")]
+    assert list(expand_panels(["minilm@recipe=panel"])) == four
+    assert list(expand_panels(["tfidf-lr", "minilm@recipe=panel"])) == ["tfidf-lr", *four]
+    assert expand_panels(["minilm@recipe=panel@steps=9"])[1] == "minilm@recipe=short@steps=9"
+    assert list(expand_panels(["minilm@recipe=short", "minilm@recipe=panel"])) == [
+        "minilm@recipe=short", *four[:1], *four[2:]
+    ]  # fmt: skip
+
+
+def test_a_panel_of_a_learner_without_recipes_is_refused() -> None:
+    with pytest.raises(InputError, match="tfidf-lr has no recipes"):
+        expand_panels(["tfidf-lr@recipe=panel"])
+    with pytest.raises(InputError, match="unknown learner 'minilmm'"):
+        expand_panels(["minilmm@recipe=panel"])
+    with pytest.raises(InputError, match="'quick' is none of 'dilm', 'short', 'long', 'frozen'"):
+        build_learner("minilm@recipe=quick")

@@ -1,0 +1,151 @@
+"""Estimates: which precedent is taken, how it is scaled, and what is said to be unmeasured."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark.core.effort import Effort, typical_rows, words_of
+from benchmark.core.encoders import Encoder
+from benchmark.core.library import Library, LibraryConfig
+from benchmark.estimate import Costs, Precedent, makespan
+from benchmark.forecast import Todo, forecast
+from benchmark.plan import Options, make_plan
+from benchmark.store import Store
+
+
+@pytest.fixture
+def cells(registries, world, tmp_path):
+    """Planned cells of the toy suite by (task, DPC, learner)."""
+    library = Library(LibraryConfig(tmp_path / "none", world.assets, True, (world.tasks,)))
+    names = ("tfidf-lr", "tiny-bert", "tiny-bert@steps=8")
+    made = make_plan(Options("toy", methods=("random",), learners=names), library)
+    return {(cell.id.task, cell.id.dpc, cell.id.learner): cell for cell in made.cells}
+
+
+def precedent(cell, train=2.0, predict=1.0, harness=0.5, learner=None) -> Precedent:
+    words = typical_rows(cell.facts.pool_words, sum(cell.budget.per_class))
+    effort = cell.learner.effort(words, cell.facts.test_words, len(cell.classes))
+    name = learner or cell.learner.name
+    return Precedent(name, cell.id.task, cell.id.dpc, train, predict, harness, effort)
+
+
+def test_words_are_counted_row_by_row() -> None:
+    assert words_of({"a": ["one", "one two three"], "b": ["x y", "z"]}).tolist() == [3, 4]
+    assert typical_rows(np.arange(100), 4).tolist() == [12, 37, 62, 87]
+    assert typical_rows(np.array([3]), 5).tolist() == [3] * 5
+
+
+def test_training_and_predicting_are_scaled_apart() -> None:
+    one = Precedent("x", "t", "5", 2.0, 1.0, 0.5, Effort(100, 1000, 1))
+    assert one.scaled(Effort(100, 1000, 1)) == 3.5
+    assert one.scaled(Effort(300, 1000, 1)) == 7.5
+    assert one.scaled(Effort(100, 5000, 1)) == 7.5
+
+
+def test_the_nearest_precedent_is_taken(cells) -> None:
+    wanted = cells["mood", "4", "tiny-bert"]
+    variant = precedent(cells["mood", "4", "tiny-bert@steps=8"], train=80.0)
+    other_task = precedent(cells["pair", "4", "tiny-bert"], train=9.0)
+    other_dpc = precedent(cells["mood", "2", "tiny-bert"], train=5.0)
+    exact = precedent(wanted, train=2.0)
+    costs = Costs(trainings=[variant])
+    assert costs.training(wanted) == pytest.approx(40.0 + 1.5)  # half of the steps
+    costs.trainings.append(other_task)
+    assert costs.training(wanted) == pytest.approx(other_task.scaled(exact.effort))
+    costs.trainings.append(replace(other_task, effort=exact.effort))  # as near as can be, but there
+    costs.trainings.append(other_dpc)
+    assert costs.training(wanted) == pytest.approx(other_dpc.scaled(exact.effort))
+    assert costs.training(wanted) > 5.0 + 1.5  # more rows than at DPC 2
+    costs.trainings.append(exact)
+    assert costs.training(wanted) == pytest.approx(3.5)
+    assert costs.training(cells["mood", "4", "tfidf-lr"]) is None
+
+
+def test_jobs_are_dealt_out_to_workers() -> None:
+    assert makespan([3, 1, 1, 1], 1) == 6
+    assert makespan([3, 1, 1, 1], 2) == 3
+    assert makespan([], 2) == 0
+
+
+def test_workers_do_not_help_a_learner_that_uses_all_threads(cells, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("benchmark.forecast.os.cpu_count", lambda: 2)
+    bert = [cells["mood", dpc, "tiny-bert"] for dpc in ("2", "4")]
+    tfidf = [cells["mood", dpc, "tfidf-lr"] for dpc in ("2", "4")]
+    costs = Costs(trainings=[precedent(cell) for cell in (*bert, *tfidf)])
+    monkeypatch.setattr(Costs, "measured", classmethod(lambda cls, store: costs))
+    store = Store(tmp_path / "empty")
+    seconds = {
+        (name, workers): forecast([Todo(cell, 0, 10) for cell in some], store, workers).seconds
+        for name, some in (("bert", bert), ("tfidf", tfidf))
+        for workers in (1, 2)
+    }
+    store.close()
+    assert seconds["bert", 1] == seconds["bert", 2] == pytest.approx(70)
+    assert (seconds["tfidf", 1], seconds["tfidf", 2]) == pytest.approx((70, 35))
+
+
+def test_the_plan_says_how_many_cells_have_no_measured_cost(world, store, tmp_path, cli) -> None:
+    fresh = cli("plan", "--suite", "toy", *world.flags(tmp_path / "none"))
+    assert "24 cells have no measured cost yet" in fresh.out
+    assert "herding, k-centers, random, tfidf-lr, tiny, tiny-bert, not measured here" in fresh.out
+    more = cli("plan", "--suite", "toy", "--sets", "4", *world.flags(store))
+    assert "estimate from what like work cost in this store" in more.out
+    assert "no measured cost" not in more.out
+    flags = ["--learners", "tfidf-nb", "--dpc", "2", "--methods", "random"]
+    one = cli("plan", "--suite", "toy", "--tasks-only", "mood", *flags, *world.flags(store))
+    assert "1 cell has no measured cost yet (tfidf-nb, not measured here yet)" in one.out
+
+
+def test_a_deterministic_learner_counts_once_a_set(world, store, cli, monkeypatch) -> None:
+    counted = []
+    real = forecast
+    monkeypatch.setattr(
+        "benchmark.cli.plan_verb.forecast",
+        lambda todos, *more: counted.append(list(todos)) or real(todos, *more),
+    )
+    flags = ["--tasks-only", "mood", "--dpc", "2", "--methods", "random", "--sets", "5"]
+    cli("plan", "--suite", "toy", *flags, *world.flags(store))
+    found = {todo.cell.id.learner: (todo.sets, todo.trainings) for todo in counted[0]}
+    assert found == {"tfidf-lr": (2, 2), "tiny-bert": (0, 4)}
+
+
+def test_encoding_is_in_no_run(world, tmp_path, cli, monkeypatch) -> None:
+    nap, encode = 0.5, Encoder.encode
+
+    def slowly(self, *args):
+        time.sleep(nap)
+        return encode(self, *args)
+
+    monkeypatch.setattr(Encoder, "encode", slowly)
+    flags = ["--tasks-only", "mood", "--dpc", "2", "--methods", "random", "--sets", "1"]
+    flags += ["--learners", "tiny-probe", *world.flags(tmp_path)]
+    assert cli("run", "--suite", "toy", *flags).code == 0
+    opened = Store(tmp_path)
+    (cost,) = (json.loads(text) for (text,) in opened.database.execute("SELECT costs FROM runs"))
+    encoding = Costs.measured(opened).encoding["tiny"]
+    opened.close()
+    assert cost["train_seconds"] < nap  # the pool's features, which the set's are taken from
+    task = Library(LibraryConfig(tmp_path, world.assets, True, (world.tasks,))).task("mood")
+    words = sum(words_of(columns).sum() for columns in (task.pool.texts(), task.test.columns))
+    assert encoding * words >= 2 * nap
+
+
+def test_wall_time_is_written_down_with_every_run(store) -> None:
+    opened = Store(store)
+    costs = [json.loads(text) for (text,) in opened.database.execute("SELECT costs FROM runs")]
+    sets = [record.facts for record in opened.sets().values()]
+    measured = Costs.measured(opened)
+    opened.close()
+    for cost in costs:
+        assert cost["learner_seconds"] >= cost["train_seconds"] + cost["predict_seconds"] - 1e-4
+        assert cost["harness_seconds"] >= 0
+        assert min(cost[f"{part}_effort"] for part in ("train", "predict", "prepare")) > 0
+    assert all(facts["job_seconds"] >= facts["distil_seconds"] for facts in sets)
+    assert set(measured.encoding) == {"tiny"}
+    assert {one.learner for one in measured.trainings} == {"tfidf-lr", "tiny-bert"}
+    assert len(measured.trainings) == 2 * 2 * 2  # learners, tasks, DPC
