@@ -19,7 +19,7 @@ from methods import vanilla_lm
 from methods.vanilla_lm import VanillaLM, take
 
 if TYPE_CHECKING:
-    from evaluators.finetune.recipe import Recipe
+    from benchmark.core.finetune.recipe import Recipe
     from methods.gradient_matching.learners import Bank, MatchingLearner
     from methods.gradient_matching.matching import MatchingPlan
 
@@ -231,14 +231,14 @@ class DiLM(VanillaLM):
 
     def learner_recipe(self) -> Recipe:
         """How the learners are trained: table 6 of the paper, T x K steps."""
-        from evaluators.finetune.recipe import Recipe
+        from benchmark.core.finetune.recipe import Recipe
 
         steps = self.inner_steps * self.learner_steps
         return Recipe(steps=steps, precision=self.precision)
 
     def plan(self) -> MatchingPlan:
         """The matching phase's own settings."""
-        from evaluators.finetune.recipe import Recipe
+        from benchmark.core.finetune.recipe import Recipe
         from methods.gradient_matching.matching import MatchingPlan
 
         recipe = Recipe(

@@ -18,7 +18,7 @@ from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
 
 if TYPE_CHECKING:
-    from evaluators.finetune.recipe import Recipe
+    from benchmark.core.finetune.recipe import Recipe
 
 CPU = {"generator": "tiny", "lm_steps": 4_000, "lm_learning_rate": 1e-3, "lm_stop": "best"}
 """What a CPU does in minutes: a small generator trained from scratch on the pool."""
@@ -141,7 +141,7 @@ class VanillaLM(Generator):
 
     def language_model_recipe(self) -> Recipe:
         """The recipe of the language-model phase."""
-        from evaluators.finetune.recipe import Recipe
+        from benchmark.core.finetune.recipe import Recipe
 
         return Recipe(
             steps=self.lm_steps,

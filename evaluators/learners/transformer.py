@@ -12,9 +12,9 @@ from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 
 if TYPE_CHECKING:
-    from evaluators.finetune.pretrained import Pretrained
-    from evaluators.finetune.recipe import Recipe
-    from evaluators.finetune.tokens import Ragged
+    from benchmark.core.finetune.pretrained import Pretrained
+    from benchmark.core.finetune.recipe import Recipe
+    from benchmark.core.finetune.tokens import Ragged
 
 STEP = 60.0
 SET_BY_RECIPE = ("steps", "learning_rate", "full_learning_rate")
@@ -120,17 +120,17 @@ class Transformer(Learner):
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
         if self.recipe == "frozen":
-            from evaluators.finetune.frozen import frozen_outcomes
+            from benchmark.core.finetune.frozen import frozen_outcomes
 
             recipes = {len(run.distilled): self.training(len(run.distilled)) for run in runs}
             folder = Path(models[self.model])
             yield from frozen_outcomes(runs, test, folder, recipes, self.max_length)
             return
-        from evaluators.finetune.cell import train_cell
-        from evaluators.finetune.engines import engine_for
-        from evaluators.finetune.pretrained import held
-        from evaluators.finetune.tokens import tokenise
-        from evaluators.finetune.training import Member
+        from benchmark.core.finetune.cell import train_cell
+        from benchmark.core.finetune.engines import engine_for
+        from benchmark.core.finetune.pretrained import held
+        from benchmark.core.finetune.tokens import tokenise
+        from benchmark.core.finetune.training import Member
 
         folder = Path(models[self.model])
         pretrained = held(folder, len(test.classes))
@@ -172,7 +172,7 @@ class Transformer(Learner):
 
     def training(self, n_rows: int) -> Recipe:
         """How a set of `n_rows` is trained on."""
-        from evaluators.finetune.recipe import Recipe
+        from benchmark.core.finetune.recipe import Recipe
 
         assert self.steps is not None
         assert self.learning_rate is not None
@@ -192,7 +192,7 @@ class Transformer(Learner):
         return recipe.for_epochs(n_rows, self.full_epochs, self.full_learning_rate)
 
     def _test_tokens(self, test: TestTexts, folder: Path, pretrained: Pretrained) -> Ragged:
-        from evaluators.finetune.tokens import tokenise
+        from benchmark.core.finetune.tokens import tokenise
 
         key = ("tokens", str(folder), self.max_length)
         if key not in test.scratch:

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from benchmark.core.finetune.batches import evaluation_batches
 from benchmark.core.seeding import numpy_generator, seed_of, torch_generator
-from evaluators.finetune.batches import evaluation_batches
 from evaluators.wordnets.networks import Batch, Network
 from evaluators.wordnets.stack import Shape, Stack
 from evaluators.wordnets.words import Texts

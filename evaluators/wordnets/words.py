@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.assets import load_word_vectors
-from evaluators.finetune.tokens import Ragged
+from benchmark.core.finetune.tokens import Ragged
 
 UNKNOWN = -1
 WORD = re.compile(

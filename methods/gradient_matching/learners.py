@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.finetune.batches import evaluation_batches
+from benchmark.core.finetune.engine import TOKEN_BUDGET
+from benchmark.core.finetune.engines import engine_for
+from benchmark.core.finetune.pretrained import held
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.tokens import Ragged, tokenise
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
-from evaluators.finetune.batches import evaluation_batches
-from evaluators.finetune.engine import TOKEN_BUDGET
-from evaluators.finetune.engines import engine_for
-from evaluators.finetune.pretrained import held
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.tokens import Ragged, tokenise
 from methods.gradient_matching.closed_form import LastLayer
 
 MAX_LENGTH = 512

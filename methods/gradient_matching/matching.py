@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.tokens import Ragged
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.tokens import Ragged
 from methods.gradient_matching.closed_form import LastLayer, by_likelihood, match, row_weights
 from methods.gradient_matching.learners import Bank, MatchingLearner
 from methods.gradient_matching.synthetic import SyntheticRows, cluster

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.core.finetune.batches import training_batches
+from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
-from evaluators.finetune.batches import training_batches
-from evaluators.finetune.recipe import Recipe
 from methods.language_models.checkpoint import Weights
 from methods.language_models.generator import Generator, adapt
 from methods.language_models.likelihood import likelihood

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.finetune.engine import decay_groups
+from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.journal import Journal
 from benchmark.core.seeding import isolated_torch_rng, seed_of
-from evaluators.finetune.engine import decay_groups
-from evaluators.finetune.recipe import Recipe
 from methods.language_models.checkpoint import Checkpoint
 
 LOG_EVERY = 50

@@ -15,12 +15,12 @@ pytest.importorskip("transformers")
 from plain_loop import minilm_folder, random_set, sst2_tables  # noqa: E402
 
 from benchmark.core.distilled import DistilledSet  # noqa: E402
+from benchmark.core.finetune.frozen import encode, initial_head  # noqa: E402
+from benchmark.core.finetune.heads import Head, Trainee, train_heads  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.tokens import tokenise  # noqa: E402
 from benchmark.core.learner import LEARNERS, Run, TestTexts  # noqa: E402
-from evaluators.finetune.frozen import encode, initial_head  # noqa: E402
-from evaluators.finetune.heads import Head, Trainee, train_heads  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.tokens import tokenise  # noqa: E402
 
 pytestmark = pytest.mark.performance
 

@@ -15,13 +15,13 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from benchmark.core.finetune.architecture import architecture_of  # noqa: E402
+from benchmark.core.finetune.packed import PackedEngine  # noqa: E402
+from benchmark.core.finetune.pretrained import Pretrained  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.stacked import StackedEngine  # noqa: E402
+from benchmark.core.finetune.tokens import Ragged  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
-from evaluators.finetune.architecture import architecture_of  # noqa: E402
-from evaluators.finetune.packed import PackedEngine  # noqa: E402
-from evaluators.finetune.pretrained import Pretrained  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.stacked import StackedEngine  # noqa: E402
-from evaluators.finetune.tokens import Ragged  # noqa: E402
 
 pytestmark = pytest.mark.performance
 

@@ -17,8 +17,8 @@ import torch
 import transformers
 
 from benchmark.core.assets import Assets, load_classifier, packaged_path
+from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.seeding import numpy_generator
-from evaluators.finetune.recipe import Recipe
 
 SPARED = ("bias", "LayerNorm.weight")  # no weight decay, as the library's Trainer has it
 

@@ -13,12 +13,12 @@ pytest.importorskip("transformers")
 
 from plain_loop import PlainLoop, minilm_folder, random_set, sst2_tables  # noqa: E402
 
+from benchmark.core.finetune.engines import engine_for  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.tokens import tokenise  # noqa: E402
+from benchmark.core.finetune.training import train_and_predict  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng  # noqa: E402
-from evaluators.finetune.engines import engine_for  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.tokens import tokenise  # noqa: E402
-from evaluators.finetune.training import train_and_predict  # noqa: E402
 
 pytestmark = pytest.mark.realdata
 

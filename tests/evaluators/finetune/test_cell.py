@@ -10,13 +10,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from benchmark.core.finetune import cell  # noqa: E402
+from benchmark.core.finetune.losses import CHECK, Losses  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.side_by_side import RUNS, free_memory, runs_side_by_side  # noqa: E402
+from benchmark.core.finetune.stacked import StackedEngine  # noqa: E402
 from benchmark.core.learner import LEARNERS, Run, TestTexts  # noqa: E402
 from benchmark.core.seeding import numpy_generator  # noqa: E402
-from evaluators.finetune import cell  # noqa: E402
-from evaluators.finetune.losses import CHECK, Losses  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.side_by_side import RUNS, free_memory, runs_side_by_side  # noqa: E402
-from evaluators.finetune.stacked import StackedEngine  # noqa: E402
 from evaluators.learners.transformer import Transformer  # noqa: E402
 
 CPU = torch.device("cpu")

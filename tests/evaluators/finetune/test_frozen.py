@@ -14,15 +14,15 @@ from torch.nn.functional import cross_entropy  # noqa: E402
 from transformers import BertConfig, BertForPreTraining, BertModel  # noqa: E402
 
 from benchmark.core.distilled import DistilledSet  # noqa: E402
+from benchmark.core.finetune import frozen, heads  # noqa: E402
+from benchmark.core.finetune.batches import training_batches  # noqa: E402
+from benchmark.core.finetune.engine import PaddedEngine, decays  # noqa: E402
+from benchmark.core.finetune.heads import Head  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.tokens import Padding, tokenise  # noqa: E402
 from benchmark.core.learner import LEARNERS, Run, TestTexts  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of  # noqa: E402
-from evaluators.finetune import frozen, heads  # noqa: E402
-from evaluators.finetune.batches import training_batches  # noqa: E402
-from evaluators.finetune.engine import PaddedEngine, decays  # noqa: E402
-from evaluators.finetune.heads import Head  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.tokens import Padding, tokenise  # noqa: E402
 
 FAMILIES = ("bert", "bert with a pooler", "roberta", "distilbert", "mpnet", "xlnet")
 CLASSES = ("bad", "good")

@@ -12,18 +12,18 @@ pytest.importorskip("transformers")
 
 from torch.nn.functional import cross_entropy  # noqa: E402
 
+from benchmark.core.finetune import packing  # noqa: E402
+from benchmark.core.finetune.architecture import architecture_of  # noqa: E402
+from benchmark.core.finetune.engine import PaddedEngine, decays  # noqa: E402
+from benchmark.core.finetune.engines import engine_for  # noqa: E402
+from benchmark.core.finetune.masks import Masks  # noqa: E402
+from benchmark.core.finetune.packed import PackedEngine  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.rows import RowsInUse  # noqa: E402
+from benchmark.core.finetune.tokens import Padding, tokenise  # noqa: E402
+from benchmark.core.finetune.training import train_and_predict  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
-from evaluators.finetune import packing  # noqa: E402
-from evaluators.finetune.architecture import architecture_of  # noqa: E402
-from evaluators.finetune.engine import PaddedEngine, decays  # noqa: E402
-from evaluators.finetune.engines import engine_for  # noqa: E402
-from evaluators.finetune.masks import Masks  # noqa: E402
-from evaluators.finetune.packed import PackedEngine  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.rows import RowsInUse  # noqa: E402
-from evaluators.finetune.tokens import Padding, tokenise  # noqa: E402
-from evaluators.finetune.training import train_and_predict  # noqa: E402
 
 PACKED = ("bert", "roberta", "distilbert", "mpnet")
 EXACT = Recipe(precision="float32", dropout=0.0)

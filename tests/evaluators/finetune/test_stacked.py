@@ -12,20 +12,20 @@ pytest.importorskip("transformers")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from benchmark.core.finetune import packing  # noqa: E402
+from benchmark.core.finetune.cell import train_cell  # noqa: E402
+from benchmark.core.finetune.engines import engine_for  # noqa: E402
+from benchmark.core.finetune.masks import Masks  # noqa: E402
+from benchmark.core.finetune.packing import pack  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.stacked import StackedEngine  # noqa: E402
+from benchmark.core.finetune.stacked_masks import StackedMasks  # noqa: E402
+from benchmark.core.finetune.stacked_training import train_and_predict_group  # noqa: E402
+from benchmark.core.finetune.stacking import stack  # noqa: E402
+from benchmark.core.finetune.tokens import tokenise  # noqa: E402
+from benchmark.core.finetune.training import Member, train_and_predict  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
-from evaluators.finetune import packing  # noqa: E402
-from evaluators.finetune.cell import train_cell  # noqa: E402
-from evaluators.finetune.engines import engine_for  # noqa: E402
-from evaluators.finetune.masks import Masks  # noqa: E402
-from evaluators.finetune.packing import pack  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.stacked import StackedEngine  # noqa: E402
-from evaluators.finetune.stacked_masks import StackedMasks  # noqa: E402
-from evaluators.finetune.stacked_training import train_and_predict_group  # noqa: E402
-from evaluators.finetune.stacking import stack  # noqa: E402
-from evaluators.finetune.tokens import tokenise  # noqa: E402
-from evaluators.finetune.training import Member, train_and_predict  # noqa: E402
 
 FAMILIES = ("bert", "roberta", "distilbert", "mpnet")
 FLOAT32 = Recipe(steps=40, learning_rate=3e-3, precision="float32")

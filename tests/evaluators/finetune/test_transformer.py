@@ -13,14 +13,14 @@ pytest.importorskip("transformers")
 
 from benchmark.core import assets  # noqa: E402
 from benchmark.core.distilled import DistilledSet  # noqa: E402
+from benchmark.core.finetune import pretrained as pretrained_module  # noqa: E402
+from benchmark.core.finetune.batches import evaluation_batches, training_batches  # noqa: E402
+from benchmark.core.finetune.engine import PaddedEngine  # noqa: E402
+from benchmark.core.finetune.pretrained import held  # noqa: E402
+from benchmark.core.finetune.recipe import Recipe  # noqa: E402
+from benchmark.core.finetune.tokens import tokenise  # noqa: E402
 from benchmark.core.learner import LEARNERS, Run, TestTexts  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
-from evaluators.finetune import pretrained as pretrained_module  # noqa: E402
-from evaluators.finetune.batches import evaluation_batches, training_batches  # noqa: E402
-from evaluators.finetune.engine import PaddedEngine  # noqa: E402
-from evaluators.finetune.pretrained import held  # noqa: E402
-from evaluators.finetune.recipe import Recipe  # noqa: E402
-from evaluators.finetune.tokens import tokenise  # noqa: E402
 from evaluators.learners.transformer import Transformer  # noqa: E402
 
 CLASSES = ("bad", "good")
@@ -217,7 +217,7 @@ def test_one_checkpoint_read_serves_every_number_of_classes(
 
 def test_the_test_set_is_tokenised_once(checkpoints, texts, monkeypatch, set_of):
     calls = []
-    from evaluators.finetune import tokens
+    from benchmark.core.finetune import tokens
 
     real = tokens.tokenise
     monkeypatch.setattr(tokens, "tokenise", lambda t, c, m: calls.append(c) or real(t, c, m))

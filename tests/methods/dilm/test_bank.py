@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluators.finetune.recipe import Recipe
+from benchmark.core.finetune.recipe import Recipe
 from methods.gradient_matching.learners import Bank, MatchingLearner
 
 RECIPE = Recipe(steps=6, batch_size=8, precision="float32", learning_rate=1e-2)
@@ -54,7 +54,7 @@ def test_a_bank_is_filled_once(learner, pool, tmp_path):
 
 
 def test_the_padded_way_reads_the_same_head_inputs(pool):
-    from evaluators.finetune.engines import engine_for
+    from benchmark.core.finetune.engines import engine_for
 
     learner = MatchingLearner(pool.services.model("minilm"), 2, RECIPE)
     rows = learner.tokens(pool.texts())

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import BertConfig, BertForSequenceClassification
 
+from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator
-from evaluators.finetune.recipe import Recipe
 from methods.gradient_matching.closed_form import (
     LastLayer,
     by_likelihood,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.journal import Journal
 from benchmark.core.seeding import numpy_generator
-from evaluators.finetune.recipe import Recipe
 from methods.language_models import pretraining, training
 from methods.language_models.pretraining import GENERATOR, LanguageModelPlan, train_language_model
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from evaluators.finetune.batches import evaluation_batches
-from evaluators.finetune.pretrained import Pretrained
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.tokens import Padding, Ragged
+from benchmark.core.finetune.batches import evaluation_batches
+from benchmark.core.finetune.pretrained import Pretrained
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.tokens import Padding, Ragged
 
 TOKEN_BUDGET = 4096
 

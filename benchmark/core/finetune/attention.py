@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from evaluators.finetune.packing import Bucket
+from benchmark.core.finetune.packing import Bucket
 
 
 def attend(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding
 
-from evaluators.finetune.rows import RowsInUse
+from benchmark.core.finetune.rows import RowsInUse
 
 
 class StackedRows:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from evaluators.finetune.architecture import architecture_of
-from evaluators.finetune.engine import Engine, PaddedEngine
-from evaluators.finetune.packed import PackedEngine
-from evaluators.finetune.pretrained import Pretrained
+from benchmark.core.finetune.architecture import architecture_of
+from benchmark.core.finetune.engine import Engine, PaddedEngine
+from benchmark.core.finetune.packed import PackedEngine
+from benchmark.core.finetune.pretrained import Pretrained
 
 
 def engine_for(pretrained: Pretrained, kind: str = "auto") -> Engine:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from benchmark.core.finetune.batches import training_batches
+from benchmark.core.finetune.losses import Losses
+from benchmark.core.finetune.packed import PackedEngine
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.stacked import StackedEngine
+from benchmark.core.finetune.tokens import Ragged
+from benchmark.core.finetune.training import DivergedError, Member, Trained
 from benchmark.core.seeding import numpy_generator, seed_of
-from evaluators.finetune.batches import training_batches
-from evaluators.finetune.losses import Losses
-from evaluators.finetune.packed import PackedEngine
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.stacked import StackedEngine
-from evaluators.finetune.tokens import Ragged
-from evaluators.finetune.training import DivergedError, Member, Trained
 
 
 def train_and_predict_group(

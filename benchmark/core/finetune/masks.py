@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+from benchmark.core.finetune.packing import Packed
 from benchmark.core.seeding import torch_generator
-from evaluators.finetune.packing import Packed
 
 POOL = 1 << 18
 

@@ -15,16 +15,16 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, embedding
 
-from evaluators.finetune.architecture import Architecture
-from evaluators.finetune.engine import Engine
-from evaluators.finetune.forward import Forward, norms_of
-from evaluators.finetune.masks import Masks
-from evaluators.finetune.packing import Packed, pack
-from evaluators.finetune.pretrained import Pretrained
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.rows import RowsInUse
-from evaluators.finetune.storage import Storage
-from evaluators.finetune.tokens import Ragged
+from benchmark.core.finetune.architecture import Architecture
+from benchmark.core.finetune.engine import Engine
+from benchmark.core.finetune.forward import Forward, norms_of
+from benchmark.core.finetune.masks import Masks
+from benchmark.core.finetune.packing import Packed, pack
+from benchmark.core.finetune.pretrained import Pretrained
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.rows import RowsInUse
+from benchmark.core.finetune.storage import Storage
+from benchmark.core.finetune.tokens import Ragged
 
 
 class PackedEngine(Engine):

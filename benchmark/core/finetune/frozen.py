@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.finetune.batches import evaluation_batches
+from benchmark.core.finetune.engine import TOKEN_BUDGET
+from benchmark.core.finetune.heads import Head, Trainee, train_heads
+from benchmark.core.finetune.pretrained import Pretrained, held
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.tokens import Padding, Ragged, tokenise
 from benchmark.core.learner import Outcome, Run, TestTexts
 from benchmark.core.seeding import isolated_torch_rng
-from evaluators.finetune.batches import evaluation_batches
-from evaluators.finetune.engine import TOKEN_BUDGET
-from evaluators.finetune.heads import Head, Trainee, train_heads
-from evaluators.finetune.pretrained import Pretrained, held
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.tokens import Padding, Ragged, tokenise
 
 MOST_FLOATS = 2**27
 """Weights, their gradients and moments, and masks that a stack of heads may hold."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import pad
 
-from evaluators.finetune.masks import Masks
-from evaluators.finetune.packing import Packed
-from evaluators.finetune.stacking import Stacked
+from benchmark.core.finetune.masks import Masks
+from benchmark.core.finetune.packing import Packed
+from benchmark.core.finetune.stacking import Stacked
 
 
 class StackedMasks(Masks):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from evaluators.finetune.architecture import Architecture
-from evaluators.finetune.storage import Place, Storage, places, segments
+from benchmark.core.finetune.architecture import Architecture
+from benchmark.core.finetune.storage import Place, Storage, places, segments
 
 
 @dataclass

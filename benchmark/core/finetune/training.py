@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmark.core.finetune.batches import training_batches
+from benchmark.core.finetune.engine import Engine
+from benchmark.core.finetune.losses import Losses
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.tokens import Ragged
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
-from evaluators.finetune.batches import training_batches
-from evaluators.finetune.engine import Engine
-from evaluators.finetune.losses import Losses
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.tokens import Ragged
 
 
 class DivergedError(RuntimeError):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from evaluators.finetune.architecture import Architecture
+from benchmark.core.finetune.architecture import Architecture
 
 
 @dataclass(frozen=True)

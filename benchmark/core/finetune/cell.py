@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from evaluators.finetune.engine import Engine
-from evaluators.finetune.packed import PackedEngine
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.side_by_side import free_memory, runs_side_by_side
-from evaluators.finetune.stacked_training import train_and_predict_group
-from evaluators.finetune.tokens import Ragged
-from evaluators.finetune.training import Member, Trained, train_and_predict
+from benchmark.core.finetune.engine import Engine
+from benchmark.core.finetune.packed import PackedEngine
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.side_by_side import free_memory, runs_side_by_side
+from benchmark.core.finetune.stacked_training import train_and_predict_group
+from benchmark.core.finetune.tokens import Ragged
+from benchmark.core.finetune.training import Member, Trained, train_and_predict
 
 AHEAD = 4  # how many groups ahead a group looks for runs that are like its first
 PADDING = 1.1  # how many times the tokens of a group's smallest run its largest may have

@@ -20,17 +20,17 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from benchmark.core.finetune.forward import Forward
+from benchmark.core.finetune.masks import Masks
+from benchmark.core.finetune.packed import PackedEngine
+from benchmark.core.finetune.packing import pack
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.finetune.stacked_masks import StackedMasks
+from benchmark.core.finetune.stacked_rows import StackedRows
+from benchmark.core.finetune.stacked_storage import StackedStorage
+from benchmark.core.finetune.stacking import Stacked, stack
+from benchmark.core.finetune.tokens import Ragged
 from benchmark.core.seeding import isolated_torch_rng
-from evaluators.finetune.forward import Forward
-from evaluators.finetune.masks import Masks
-from evaluators.finetune.packed import PackedEngine
-from evaluators.finetune.packing import pack
-from evaluators.finetune.recipe import Recipe
-from evaluators.finetune.stacked_masks import StackedMasks
-from evaluators.finetune.stacked_rows import StackedRows
-from evaluators.finetune.stacked_storage import StackedStorage
-from evaluators.finetune.stacking import Stacked, stack
-from evaluators.finetune.tokens import Ragged
 
 CPU = torch.device("cpu")
 

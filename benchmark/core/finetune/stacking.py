@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from evaluators.finetune.packing import Bucket, Packed
+from benchmark.core.finetune.packing import Bucket, Packed
 
 
 @dataclass(frozen=True)

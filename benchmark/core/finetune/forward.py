@@ -9,10 +9,10 @@ from typing import Protocol, Self
 import torch
 from torch.nn.functional import embedding, layer_norm
 
-from evaluators.finetune.architecture import Architecture, Block
-from evaluators.finetune.attention import attend
-from evaluators.finetune.masks import Masks
-from evaluators.finetune.packing import Packed
+from benchmark.core.finetune.architecture import Architecture, Block
+from benchmark.core.finetune.attention import attend
+from benchmark.core.finetune.masks import Masks
+from benchmark.core.finetune.packing import Packed
 
 Norm = Callable[[torch.Tensor], torch.Tensor]
 

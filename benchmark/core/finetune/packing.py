@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from evaluators.finetune.tokens import Ragged
+from benchmark.core.finetune.tokens import Ragged
 
 BUCKET_COST = 6000  # padded query-key pairs per head that cost as much as one more bucket
 

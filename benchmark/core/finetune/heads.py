@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 from benchmark.core.errors import InputError
+from benchmark.core.finetune.architecture import architecture_of
+from benchmark.core.finetune.batches import training_batches
+from benchmark.core.finetune.engine import decays
+from benchmark.core.finetune.pretrained import Pretrained
+from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.seeding import numpy_generator, seed_of
-from evaluators.finetune.architecture import architecture_of
-from evaluators.finetune.batches import training_batches
-from evaluators.finetune.engine import decays
-from evaluators.finetune.pretrained import Pretrained
-from evaluators.finetune.recipe import Recipe
 
 MASK_STEPS = 16  # steps whose dropout is drawn in one call: a constant, so that runs share nothing
 
