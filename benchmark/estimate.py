@@ -28,7 +28,7 @@ from benchmark.store import Store
 
 @dataclass(frozen=True)
 class Precedent:
-    """Mean seconds of the trainings of one learner on one task at one DPC, and their effort."""
+    """Median seconds of the trainings of one learner on one task at one DPC, and their effort."""
 
     learner: str
     task: str
@@ -114,8 +114,8 @@ class Costs:
                     learner,
                     task,
                     dpc,
-                    mean(run["train_seconds"] for run in runs),
-                    mean(run["predict_seconds"] for run in runs),
+                    median(run["train_seconds"] for run in runs),
+                    median(run["predict_seconds"] for run in runs),
                     median(run["harness_seconds"] for run in runs),
                     Effort(
                         mean(run["train_effort"] for run in runs),
