@@ -92,21 +92,24 @@ class Cell:
             "resample", task=self.id.task, set_index=set_index, protocol=self.protocol.seed
         )
 
+    def state_folder(self, store: Path) -> Path | None:
+        """Where what the method learns once per task is kept; None if it learns nothing."""
+        if not self.method.needs_preparation:
+            return None
+        key = state_key(
+            method=self.method.name,
+            params=self.method.params(),
+            method_version=self.method.version,
+            pool=self.facts.pool,
+            protocol_seed=self.protocol.seed,
+            encoders=self.set_encoders,
+            models=self.set_models,
+        )
+        return store / "states" / key.digest
+
     def set_job(self, set_index: int, store: Path, folder: Path) -> SetJob:
         """The job that makes one of the cell's sets."""
         key = self.set_key(set_index)
-        state = None
-        if self.method.needs_preparation:
-            prepared = state_key(
-                method=self.method.name,
-                params=self.method.params(),
-                method_version=self.method.version,
-                pool=self.facts.pool,
-                protocol_seed=self.protocol.seed,
-                encoders=self.set_encoders,
-                models=self.set_models,
-            )
-            state = store / "states" / prepared.digest
         return SetJob(
             task=self.id.task,
             method=self.method.name,
@@ -125,7 +128,7 @@ class Cell:
             resample_seed=self._resample_seed(set_index),
             set_key=key.digest,
             folder=folder,
-            state_folder=state,
+            state_folder=self.state_folder(store),
             state_seed=state_seed(self.id.task, self.method.name, self.protocol.seed),
             ingredients=key.ingredients,
         )

@@ -54,6 +54,7 @@ class Costs:
     preparing : seconds and effort of what a learner did once on a task, by (learner, task).
     sets : seconds of a set and rows of its pool, by method and (task, DPC).
     first_set : what the first set of a task took beyond others, and the rows of the pool.
+    states : seconds of what a method learns once, by method and task.
     encoding : seconds a word, by encoder.
     mirror : seconds to start MLflow, and to send a run.
     """
@@ -62,6 +63,7 @@ class Costs:
     preparing: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     sets: dict[str, dict[tuple[str, str], tuple[float, int]]] = field(default_factory=dict)
     first_set: dict[str, tuple[float, int]] = field(default_factory=dict)
+    states: dict[str, dict[str, float]] = field(default_factory=dict)
     encoding: dict[str, float] = field(default_factory=dict)
     mirror: tuple[float, float] = (0.0, 0.0)
 
@@ -137,6 +139,9 @@ class Costs:
         for key, record in store.sets().items():
             if key in places and "job_seconds" in record.facts:
                 method = str(record.ingredients.get("method"))
+                if "prepare_seconds" in record.facts:
+                    seconds = record.facts["prepare_seconds"]
+                    self.states.setdefault(method, {})[places[key][0]] = seconds
                 groups[method, *places[key]].append(record.facts["job_seconds"])
         for (method, task, dpc, rows), seconds in groups.items():
             usual = median(seconds)
@@ -179,6 +184,14 @@ class Costs:
 
         _, (seconds, its_rows) = min(known.items(), key=distance)
         return seconds * rows / max(1, its_rows)
+
+    def state(self, cell: Cell) -> float | None:
+        """Seconds of what a cell's method learns once per task, or None if it was never measured.
+
+        Another task's are taken as they are: the steps of a training do not grow with the pool.
+        """
+        known = self.states.get(cell.method.name, {})
+        return known.get(cell.id.task, median(known.values()) if known else None)
 
     def beginning(self, cell: Cell) -> float:
         """Seconds that the first set of a task takes beyond the others (its audits' index)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmark.cells import Cell
 from benchmark.estimate import Costs, encodings, makespan
@@ -65,6 +66,8 @@ def _task(
     training: list[float] = []
     native = 0.0
     prepared: set[str] = set()
+    states: set[Path] = set()
+    begun = False
     lacking: list[set[str]] = []
     for todo in works:
         cell, unknown = todo.cell, set()
@@ -74,11 +77,19 @@ def _task(
                 unknown.add(encoder)
             encoded[key] = words * costs.encoding.get(encoder, 0.0)
         if todo.sets:
+            state = cell.state_folder(store.root)
+            if state is not None and state not in states and not state.is_dir():
+                states.add(state)
+                learning = costs.state(cell)
+                if learning is None:
+                    unknown.add(cell.method.name)
+                making.append(learning or 0.0)
             one = costs.set(cell)
             if one is None:
                 unknown.add(cell.method.name)
-            elif not making:
+            elif not begun:
                 making.append(costs.beginning(cell))
+            begun = True
             making += [one or 0.0] * todo.sets
         if todo.trainings:
             one = costs.training(cell)
