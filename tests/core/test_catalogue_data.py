@@ -107,7 +107,8 @@ def test_suite(name):
     assert suite.get("protocol", "standard") in PROTOCOLS
     assert all(dpc > 0 for dpc in suite.get("dpc", []))
     for part in (suite, *suite.get("cells", [])):
-        assert set(part["learners"]) <= set(LEARNERS) | CODE_LEARNERS
+        learners = {name.partition("@")[0] for name in part["learners"]}
+        assert learners <= set(LEARNERS) | CODE_LEARNERS
     for cell in suite.get("cells", []):
         assert set(cell) == {"methods", "learners", "dpc", "sets", "seeds"}
 
