@@ -121,3 +121,36 @@ def test_a_run_that_is_done_again_is_replaced(world, tmp_path, cli, mlflow_datab
     assert cli("run", *flags, "--retry-failed").code == 0
     assert sync() == {"ok": 4}
     assert sync() == {"ok": 4}
+
+
+def test_what_a_method_learned_is_a_run_with_its_curve_once(
+    world, tmp_path, cli, mlflow_database
+) -> None:
+    store = tmp_path / "s"
+    store.mkdir()
+    uri = f"sqlite:///{store}/mlflow.db"
+    (store / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    flags = [*SMALL, "--methods", "learning", "--learners", "tfidf-lr", *world.flags(store)]
+    told = cli("run", *flags)
+    assert told.code == 0, told.err
+    cli("run", *flags, "--dpc", "2,4")  # another budget: the state is there, nothing is sent again
+    opened = Store(store)
+    mirror = Mirror(opened, uri)
+    mirror.complete()
+    experiment = mirror.client.get_experiment_by_name("text-distillation/toy")
+    (run,) = mirror.client.search_runs(
+        [experiment.experiment_id], "tags.kind = 'preparation'", max_results=10
+    )
+    assert run.info.run_name == "mood / learning / learned once"
+    assert run.data.params["rate"] == "0.5"
+    assert run.data.metrics["found_insight"] == 0.75
+    history = mirror.client.get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25), (3, 0.125)]
+    facts = [record.facts for record in opened.sets().values()]
+    opened.close()
+    assert len(facts) == 4
+    assert {f["prepare_seconds"] for f in facts} == {run.data.metrics["prepare_seconds"]}
+    page = (store / "reports" / "toy.md").read_text()
+    assert "Learned once per task" in page
+    assert "| mood" in page.partition("Learned once per task")[2]
+    assert "0.750" in page

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.core.journal import Journal
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 from benchmark.core.method import Selector, register
 from benchmark.core.pool import Pool
@@ -86,6 +87,23 @@ class Exiting(Selector):
 
     def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
         sys.exit(0)
+
+
+@register("learning")
+class Learning(Selector):
+    """Learns something once, and writes down how it went."""
+
+    rate: float = 0.5
+
+    def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
+        journal = Journal(folder)
+        with journal.phase("thinking"):
+            for step in range(1, 4):
+                journal.log("loss", step, self.rate**step)
+        journal.find("insight", 0.75)
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        return rng.choice(len(pool), size, replace=False)
 
 
 @register("file-seeker")
