@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,7 +60,7 @@ class DiLM(VanillaLM):
     end is selected from (`selection`).
 
     After matching, the journal of the state holds the cosine on held-out learners before and after,
-    with an interval.
+    with an interval: with the teacher's gradient, and with that of random rows beside it.
 
     Different from the paper and its code: batches of the learner are drawn anew at every step, not
     epoch by epoch; representative sets are clustered on the encoder's features, on at most 10,000
@@ -196,29 +197,26 @@ class DiLM(VanillaLM):
         learners = self._open_bank(pool, bank)
         generator = load(start / GENERATOR)
         plan = self.plan()
-        held_out = HeldOut(
-            pool, learners.learner, learners, self.trajectories, self.held_out, self.real_batch,
-            4 * self.synthetic_batch, self.top_p, self.precision, seed,
-        )  # fmt: skip
         journal = Journal(folder)
-        before = []
-        if self.held_out:
-            before = self._noted(folder / "before.json", lambda: held_out.cosines(generator))
         with journal.phase("teacher"):
             teacher = None
             if self.teacher == "representative":
                 teacher = representative_sets(pool, self.encoder, self.real_batch, rng)
+        held_out = HeldOut(
+            pool, learners.learner, learners, teacher, self.trajectories, self.held_out,
+            self.real_batch, 4 * self.synthetic_batch, self.top_p, self.precision, seed,
+        )  # fmt: skip
+        before = self._noted(folder / "before.json", lambda: held_out.cosines(generator))
         set_dropout(generator.model, plan.recipe.dropout)
         Matching(pool, plan, generator, learners.learner, learners, teacher, seed).run(folder)
         generator.save(folder / GENERATOR)
-        if self.held_out:
-            note_change(journal, before, held_out.cosines(generator))
+        note_change(journal, before, held_out.cosines(generator))
 
-    def _noted(self, path: Path, compute: Any) -> list[float]:
-        """Return numbers that were written down, or compute and write them."""
+    def _noted(self, path: Path, compute: Callable[[], Any]) -> Any:
+        """Return what was written down, or compute and write it."""
         if not path.exists():
             temporary = path.with_name(f".{path.name}.new")
-            temporary.write_text(json.dumps(list(compute())))
+            temporary.write_text(json.dumps(compute()))
             os.replace(temporary, path)
         return json.loads(path.read_text())
 
