@@ -6,14 +6,14 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmark.core.assets import PACKAGE, model_files
 from benchmark.core.catalogue import Suite
 from benchmark.core.errors import UnavailableError
 from benchmark.core.keys import sha256_file
-from benchmark.core.learner import build_learner
+from benchmark.core.learner import build_learner, expand_panels
 from benchmark.core.library import Library
 from benchmark.core.manifests import is_vouched_for, vouch
 from benchmark.core.method import METHODS
@@ -46,17 +46,14 @@ def _models_of(library: Library, suite: Suite) -> list[str]:
     blocks = [(suite.methods, suite.learners), *((b.methods, b.learners) for b in suite.cells)]
     names: list[str] = []
     for methods, learners in blocks:
-        adapters = [METHODS.build(name) for name in methods if "encoder" in _fields(name)]
+        adapters = [METHODS.build(name) for name in methods]
         encoders = {suite.encoder or encoder for method in adapters for encoder in method.encoders}
-        for learner in map(build_learner, learners):
+        names += [model for method in adapters for model in method.models]
+        for learner in map(build_learner, expand_panels(learners)):
             names += learner.models
             encoders |= set(learner.encoders)
         names += [library.catalogue.encoder(encoder).model for encoder in sorted(encoders)]
     return list(dict.fromkeys(names))
-
-
-def _fields(method: str) -> Iterable[str]:
-    return getattr(METHODS.cls(method), "__dataclass_fields__", {})
 
 
 def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], None]) -> None:

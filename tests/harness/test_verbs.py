@@ -9,6 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.core.library import Library, LibraryConfig
+from benchmark.prepare import _models_of
+
 
 def test_list_gives_json_of_every_kind(world, store, cli) -> None:
     expected = {
@@ -186,3 +189,10 @@ def test_logits_are_kept_on_request(world, tmp_path, cli) -> None:
     told = cli("run", "--suite", "toy", *flags, "--keep-logits", *world.flags(tmp_path / "s"))
     assert told.code == 0
     assert len(list(Path(tmp_path / "s" / "logits").glob("*.npy"))) == 12
+
+
+def test_prepare_gets_the_models_of_methods_and_of_a_panel(world, tmp_path) -> None:
+    library = Library(LibraryConfig(tmp_path / "none", world.assets, True, (world.tasks,)))
+    suite = library.catalogue.suite
+    assert _models_of(library, suite("dilm"))[:2] == ["gpt2", "bert-base"]
+    assert _models_of(library, suite("recipe-panel")) == ["minilm"]
