@@ -13,6 +13,7 @@ import numpy as np
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.journal import Journal
 from benchmark.core.method import register
+from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
@@ -109,16 +110,13 @@ class DiLM(VanillaLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (
-            "steps", "inner_steps", "learner_steps", "real_batch", "synthetic_batch", "interval",
-            "trajectories",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require_at_least(
+            self, 1, "steps", "inner_steps", "learner_steps", "real_batch", "synthetic_batch",
+            "interval", "trajectories",
+        )  # fmt: skip
+        require_at_least(self, 0, "held_out")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be positive")
-        if self.held_out < 0:
-            raise ValueError(f"held_out is {self.held_out}; it must be 0 or more")
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark.core.journal import Journal
 from benchmark.core.method import Generator, register
+from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
@@ -83,15 +84,12 @@ class VanillaLM(Generator):
     }
 
     def __post_init__(self) -> None:
-        for name in ("lm_steps", "lm_batch", "oversample"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require_at_least(self, 1, "lm_steps", "lm_batch", "oversample")
+        require_at_least(self, 0, "max_length")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must lie in (0, 1]")
         if self.lm_learning_rate <= 0:
             raise ValueError(f"lm_learning_rate is {self.lm_learning_rate}; it must be positive")
-        if self.max_length < 0:
-            raise ValueError(f"max_length is {self.max_length}; it must be 0 or more")
 
     @property
     def uses_external_lm(self) -> bool:  # type: ignore[override]
@@ -155,6 +153,7 @@ class VanillaLM(Generator):
         self, pool: Pool, label: int, size: int, rng: np.random.Generator, state: Path | None
     ) -> Mapping[str, Sequence[str]]:
         """Sample, and keep the representative rows."""
+        from methods.k_centers import kmeans_medoids
         from methods.language_models.generator import held
         from methods.language_models.pretraining import GENERATOR
         from methods.language_models.sampling import columns_of, sample_texts
@@ -174,13 +173,8 @@ class VanillaLM(Generator):
             if self.selection == "none":
                 return columns
             features = pool.services.encode(self.encoder, columns)
-        chosen = self._representatives(features, size, int(rng.integers(2**32)))
+        chosen = kmeans_medoids(features, size, seed=int(rng.integers(2**32)))
         return {name: [texts[i] for i in chosen] for name, texts in columns.items()}
-
-    def _representatives(self, features: np.ndarray, size: int, seed: int) -> np.ndarray:
-        from methods.k_centers import kmeans_medoids
-
-        return kmeans_medoids(features, size, seed)
 
 
 def take(part: Path, folder: Path, earlier: Sequence[Path] = ()) -> None:

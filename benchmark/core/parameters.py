@@ -34,6 +34,13 @@ def build(cls: type, name: str, given: Mapping[str, Any]) -> Any:
         raise InputError(f"{name}: {error}") from error
 
 
+def require_at_least(adapter: Any, least: float, *names: str) -> None:
+    """For a `__post_init__`: raise `ValueError` naming a parameter that is less than `least`."""
+    for name in names:
+        if getattr(adapter, name) < least:
+            raise ValueError(f"{name} is {getattr(adapter, name)}; it must be {least} or more")
+
+
 def check_parameter(cls: type, name: str, key: str, value: Any) -> Any:
     """Convert one parameter of `cls`; raises `InputError` naming the adapter and the parameter."""
     known = [field.name for field in dataclasses.fields(cls) if field.init]
