@@ -217,6 +217,11 @@ class Store:
             "INSERT OR REPLACE INTO mirror VALUES (?,?,?,?,?)", [(suite, kind, key, uri, mlflow_id)]
         )
 
+    def forget_mirror(self, uri: str) -> None:
+        """Forget all that was sent to a tracking server that has lost it."""
+        self.database.execute("DELETE FROM mirror WHERE uri=?", (uri,))
+        self.commit()
+
     def put_sent(self, suite: str, run_key: str, uri: str, mlflow_id: str, created: float) -> None:
         """Note that MLflow has this run, unless it was done again in the meantime."""
         self._write(

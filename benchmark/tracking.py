@@ -67,7 +67,8 @@ class Mirror:
             from mlflow import MlflowClient
 
             begun = time.monotonic()
-            _make_database(uri)
+            if _make_database(uri):
+                store.forget_mirror(uri)  # what was sent to a file that is gone is not there
             self.making_seconds = time.monotonic() - begun
             self.client = MlflowClient(tracking_uri=uri)
         self._experiments: dict[str, str] = {}
@@ -307,23 +308,24 @@ class Mirror:
         return self._environments[key]
 
 
-def _make_database(uri: str) -> None:
-    """Make MLflow's SQLite file beside its place and rename it there.
+def _make_database(uri: str) -> bool:
+    """Make MLflow's SQLite file beside its place and rename it there; whether there was none.
 
     MLflow makes it in hundreds of steps and cannot go on after a kill between them.
     """
     if not uri.startswith(SQLITE):
-        return
+        return False
     from mlflow import MlflowClient
 
     path = Path(uri.removeprefix(SQLITE))
     with kernel_lock(path.with_name(f".{path.name}.lock")):
         if path.exists():
-            return
+            return False
         temporary = path.with_name(f".{path.name}.new")
         temporary.unlink(missing_ok=True)
         MlflowClient(tracking_uri=f"{SQLITE}{temporary}").search_experiments(max_results=1)
         temporary.rename(path)
+    return True
 
 
 @contextlib.contextmanager

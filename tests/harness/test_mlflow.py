@@ -154,3 +154,20 @@ def test_what_a_method_learned_is_a_run_with_its_curve_once(
     assert "Learned once per task" in page
     assert "| mood" in page.partition("Learned once per task")[2]
     assert "0.750" in page
+
+
+def test_a_deleted_mlflow_file_is_filled_again(world, tmp_path, cli, mlflow_database) -> None:
+    store = tmp_path / "s"
+    store.mkdir()
+    database = store / "mlflow.db"
+    database.write_bytes(mlflow_database.read_bytes())
+    flags = [*SMALL, "--methods", "random", "--learners", "coin", *world.flags(store)]
+    assert cli("run", *flags).code == 0
+    for path in store.glob("mlflow.db*"):
+        path.unlink()
+    told = cli("track", "--sync", *world.flags(store))
+    assert told.code == 0, told.err
+    assert "4 runs sent to MLflow" in told.out
+    opened = Store(store)
+    assert len(children(Mirror(opened, f"sqlite:///{store}/mlflow.db").client)) == 4
+    opened.close()
