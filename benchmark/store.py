@@ -217,9 +217,24 @@ class Store:
             "INSERT OR REPLACE INTO mirror VALUES (?,?,?,?,?)", [(suite, kind, key, uri, mlflow_id)]
         )
 
-    def forget_mirror(self, uri: str) -> None:
-        """Forget all that was sent to a tracking server that has lost it."""
-        self.database.execute("DELETE FROM mirror WHERE uri=?", (uri,))
+    def mirrored_cells(self, uri: str) -> dict[str, str]:
+        """For each suite the MLflow id of one of the cells that were sent."""
+        found = self.database.execute(
+            "SELECT suite, MIN(mlflow_id) FROM mirror WHERE uri=? AND kind='cell' GROUP BY suite",
+            (uri,),
+        )
+        return dict(found.fetchall())
+
+    def forget_mirror(self, suite: str, uri: str) -> None:
+        """Have all of a suite sent again, to a tracking server that has lost it.
+
+        Runs are marked as half sent, so that those which are there after all are replaced.
+        """
+        of_suite = " WHERE suite=? AND uri=?"
+        self._write(
+            f"UPDATE mirror SET mlflow_id='pending'{of_suite} AND kind='run'", [(suite, uri)]
+        )
+        self._write(f"DELETE FROM mirror{of_suite} AND kind<>'run'", [(suite, uri)])
         self.commit()
 
     def put_sent(self, suite: str, run_key: str, uri: str, mlflow_id: str, created: float) -> None:

@@ -67,14 +67,28 @@ class Mirror:
             from mlflow import MlflowClient
 
             begun = time.monotonic()
-            if _make_database(uri):
-                store.forget_mirror(uri)  # what was sent to a file that is gone is not there
+            _make_database(uri)
             self.making_seconds = time.monotonic() - begun
             self.client = MlflowClient(tracking_uri=uri)
         self._experiments: dict[str, str] = {}
         self._parents: dict[CellId, str] = {}
         self._environments: dict[str, dict[str, Any]] = {}
         self.send_seconds: list[float] = []
+        for suite, run in store.mirrored_cells(uri).items():
+            if not self._has(run):  # another file or a fresh server stands in its place
+                store.forget_mirror(suite, uri)
+
+    def _has(self, run_id: str) -> bool:
+        """Whether MLflow knows a run (one that was deleted by hand is known until it is purged)."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
 
     def unsent(self, limit: int = BATCH) -> list[_Unsent]:
         """Trainings that are in rows and not in MLflow, at most `limit`."""
@@ -266,7 +280,9 @@ class Mirror:
                 (cell.suite, key, self.uri),
             ).fetchone()
             self._parents[cell] = (
-                row[0] if row else self._make_parent(cell, key, environment, created)
+                row[0]
+                if row and self._has(row[0])
+                else self._make_parent(cell, key, environment, created)
             )
         return self._parents[cell]
 
@@ -308,24 +324,23 @@ class Mirror:
         return self._environments[key]
 
 
-def _make_database(uri: str) -> bool:
-    """Make MLflow's SQLite file beside its place and rename it there; whether there was none.
+def _make_database(uri: str) -> None:
+    """Make MLflow's SQLite file, if there is none, beside its place and rename it there.
 
     MLflow makes it in hundreds of steps and cannot go on after a kill between them.
     """
     if not uri.startswith(SQLITE):
-        return False
+        return
     from mlflow import MlflowClient
 
     path = Path(uri.removeprefix(SQLITE))
     with kernel_lock(path.with_name(f".{path.name}.lock")):
         if path.exists():
-            return False
+            return
         temporary = path.with_name(f".{path.name}.new")
         temporary.unlink(missing_ok=True)
         MlflowClient(tracking_uri=f"{SQLITE}{temporary}").search_experiments(max_results=1)
         temporary.rename(path)
-    return True
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -156,18 +157,51 @@ def test_what_a_method_learned_is_a_run_with_its_curve_once(
     assert "0.750" in page
 
 
-def test_a_deleted_mlflow_file_is_filled_again(world, tmp_path, cli, mlflow_database) -> None:
+@pytest.mark.parametrize("other", [False, True], ids=["deleted", "replaced"])
+def test_an_mlflow_file_that_lost_everything_is_filled_again(
+    world, tmp_path, cli, process, mlflow_database, other: bool
+) -> None:
     store = tmp_path / "s"
     store.mkdir()
     database = store / "mlflow.db"
     database.write_bytes(mlflow_database.read_bytes())
     flags = [*SMALL, "--methods", "random", "--learners", "coin", *world.flags(store)]
     assert cli("run", *flags).code == 0
+    assert "4 runs sent to MLflow" in cli("track", "--sync", *world.flags(store)).out
     for path in store.glob("mlflow.db*"):
         path.unlink()
-    told = cli("track", "--sync", *world.flags(store))
+    if other:
+        database.write_bytes(mlflow_database.read_bytes())
+    # another process: in this one MLflow still holds the file that was deleted
+    told = process("track", "--sync", *world.flags(store))
     assert told.code == 0, told.err
     assert "4 runs sent to MLflow" in told.out
+    with contextlib.closing(sqlite3.connect(database)) as mlflow:
+        sent = mlflow.execute("SELECT value FROM tags WHERE key='run_key'").fetchall()
+    assert len(set(sent)) == len(sent) == 4
+
+
+def test_a_cell_that_was_purged_by_hand_is_made_again_and_nothing_is_there_twice(
+    world, tmp_path, cli, mlflow_database
+) -> None:
+    store = tmp_path / "s"
+    store.mkdir()
+    database = store / "mlflow.db"
+    database.write_bytes(mlflow_database.read_bytes())
+    flags = [*SMALL, "--methods", "random", "--learners", "coin", *world.flags(store)]
+    assert cli("run", *flags).code == 0
+    assert cli("track", "--sync", *world.flags(store)).code == 0
+    with contextlib.closing(sqlite3.connect(database)) as mlflow:
+        cell = "(SELECT run_uuid FROM tags WHERE key='cell_key')"
+        for table in ("params", "runs", "tags"):
+            mlflow.execute(f"DELETE FROM {table} WHERE run_uuid IN {cell}")
+        mlflow.commit()
+    assert cli("run", *flags, "--seeds", "3").code == 0
+    told = cli("track", "--sync", *world.flags(store))
+    assert told.code == 0, told.err
     opened = Store(store)
-    assert len(children(Mirror(opened, f"sqlite:///{store}/mlflow.db").client)) == 4
+    client = Mirror(opened, f"sqlite:///{database}").client
+    found = [run.data.tags for run in children(client)]
     opened.close()
+    assert len({tags["run_key"] for tags in found}) == len(found) == 6
+    assert len({tags["mlflow.parentRunId"] for tags in found}) == 1
