@@ -49,7 +49,12 @@ def missing_for(library: Library, method: Method, learner: Learner) -> str:
 
 
 def is_structural_mismatch(method: Method, learner: Learner) -> bool:
-    """Whether the learner cannot use the method's kind of sets at all."""
+    """Whether the learner cannot use the method's kind of sets at all.
+
+    Input embeddings are for the model whose word table they stand in for.
+    """
+    if method.level == "embedding":
+        return not learner.reads_embeddings_for(method.embeds_for)
     return method.level not in learner.levels
 
 

@@ -119,7 +119,7 @@ class Cell:
             seed=seed_of(
                 "distil",
                 task=self.id.task,
-                method=self.method.name,
+                method=self.method.seeded_as or self.method.name,
                 budget=canonical_json(list(self.budget.per_class)),
                 set_index=set_index,
                 protocol=self.protocol.seed,
@@ -129,6 +129,7 @@ class Cell:
             set_key=key.digest,
             folder=folder,
             state_folder=self.state_folder(store),
+            parts=store / "states",
             state_seed=state_seed(self.id.task, self.method.name, self.protocol.seed),
             ingredients=key.ingredients,
         )

@@ -26,7 +26,7 @@ from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
-from benchmark.core.states import preparation_facts, prepare_state
+from benchmark.core.states import FOUND, SECONDS, preparation_facts, prepare_state
 from benchmark.usage import Clock, PeakMemory
 
 FATAL = (
@@ -53,6 +53,7 @@ class SetJob:
     set_key: str
     folder: Path
     state_folder: Path | None
+    parts: Path
     state_seed: int
     ingredients: Mapping[str, Any]
 
@@ -117,7 +118,7 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
             state = prepare_state(method, data.pool, job.state_folder, job.state_seed)
             prepared = preparation_facts(state)
         started = time.perf_counter()
-        pool = data.pool
+        pool = data.pool.with_parts(job.parts)
         if job.fraction < 1:
             pool = pool.resample(job.fraction, numpy_generator(job.resample_seed))
         distilled = distil(method, pool, job.budget, job.seed, state)
@@ -128,7 +129,9 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
             raise
         return SetRecord(job.set_key, "", Status.FAILED, reason(error), job.ingredients)
     facts = {
-        "distil_seconds": seconds,
+        **{f"{FOUND}{name}": float(value) for name, value in distilled.notes.items()},
+        # What other sets had learned already is counted as if this one had learned it.
+        "distil_seconds": max(seconds, distilled.notes.get(SECONDS, 0.0)),
         **prepared,
         "distil_memory_mb": memory.megabytes(),
         **distilled.size(),

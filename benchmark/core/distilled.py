@@ -37,6 +37,8 @@ class DistilledSet:
     arrays : named float arrays of an embedding-level set (input embeddings, learning rates, ...).
     recipe : native training recipe that belongs to the artefact (as TDD's), JSON-able, or None.
     rows : positions of the examples in the training pool, for selectors; not part of the hash.
+    notes : numbers that the method found on the way (seconds of a phase, a loss), for the record of
+        the set's making; neither hashed nor saved with the set.
 
     Raises `InputError` when labels and texts disagree in number, a label is unknown, a text is
     blank, or soft labels do not sum to 1 (within 1e-3).
@@ -48,6 +50,7 @@ class DistilledSet:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     recipe: Mapping[str, Any] | None = None
     rows: tuple[int, ...] | None = None
+    notes: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of_texts(
@@ -58,6 +61,7 @@ class DistilledSet:
         *,
         rows: Sequence[int] | None = None,
         recipe: Mapping[str, Any] | None = None,
+        notes: Mapping[str, float] | None = None,
     ) -> DistilledSet:
         """Make a text-level set; labels are class indices (n,) or probabilities (n, C)."""
         return cls(
@@ -66,6 +70,7 @@ class DistilledSet:
             columns={name: tuple(texts) for name, texts in columns.items()},
             rows=None if rows is None else tuple(int(row) for row in rows),
             recipe=recipe,
+            notes=dict(notes or {}),
         )
 
     def __post_init__(self) -> None:

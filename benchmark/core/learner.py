@@ -111,6 +111,10 @@ class Learner(ABC):
             return f"{distilled.level}-level set"
         return None
 
+    def reads_embeddings_for(self, model: str) -> bool:
+        """Whether it can train on input embeddings that were made for a catalogue model."""
+        return "embedding" in self.levels and model in self.models
+
     def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
         """How much a run has to do, for estimates of time; no part of any key.
 

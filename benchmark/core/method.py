@@ -53,7 +53,9 @@ class Method(ABC):
     Tags: `deterministic` (ignores its generator), `level` of its sets, `uses_external_lm` (knows
     more than the pool), `budget` (`exact`; `multiple`, as EDA's tenfold; `none`, as `full`),
     `version` (raise it when the adapter's results change: old sets are then not reused), `toy`
-    (parameters with which the conformance suite runs it: those that make it a matter of seconds).
+    (parameters with which the conformance suite runs it: those that make it a matter of seconds),
+    `seeded_as` (draws the random numbers of the method of that name, so that what both learn alike
+    is learned once; by default its own name).
     """
 
     name: ClassVar[str] = ""
@@ -63,6 +65,7 @@ class Method(ABC):
     budget: ClassVar[str] = "exact"
     version: ClassVar[int] = 1
     toy: ClassVar[Mapping[str, Any]] = {}
+    seeded_as: ClassVar[str] = ""
 
     @abstractmethod
     def distil(
@@ -98,6 +101,11 @@ class Method(ABC):
         `pool.services.model(name)` gives the folder.
         """
         return ()
+
+    @property
+    def embeds_for(self) -> str:
+        """The model whose input embeddings its sets hold, if they are of level `embedding`."""
+        return ""
 
     def params(self) -> dict[str, Any]:
         """Parameters as JSON-able data."""

@@ -7,7 +7,9 @@ resample, a selection split) share the parent's texts and its cached features by
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -121,6 +123,12 @@ class Pool:
             _indices=self._indices[_positions(rows)],
             _fingerprint=self.root_fingerprint,
         )
+
+    def with_parts(self, folder: Path) -> Pool:
+        """Return the same pool with a folder where a method may keep what is long in the making."""
+        same = self.subset(np.arange(len(self)))
+        same.services = replace(self.services, parts=folder)
+        return same
 
     def of_class(self, label: int) -> Pool:
         """Return the sub-pool of one class."""

@@ -35,8 +35,11 @@ class Services:
     model : the folder with a catalogue model's files; a method names its models in `models`, so
         that they are looked for before work starts.
     report : tells a person how far something long is: words, steps done, steps in all.
+    parts : folder for what is long in the making and may be shared by several sets or methods
+        (`benchmark.core.states.shared_part`); None where nothing is kept.
     """
 
     encode: Callable[[str, Columns], np.ndarray] = _no_encoder
     model: Callable[[str], Path] = _no_model
     report: Callable[[str, int, int], None] = _quiet
+    parts: Path | None = None

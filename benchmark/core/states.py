@@ -23,6 +23,7 @@ from benchmark.core.seeding import numpy_generator, seed_of
 
 PARTIAL = ".partial"
 PHASE, FOUND = "phase_", "found_"
+SECONDS = "seconds"  # the note of a set that says how long its making took, over all tries
 DESCRIPTION = "state.json"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 
@@ -47,6 +48,11 @@ class Transformer(Learner):
     Sets of more than `full_threshold` rows (the full training set) are trained for `full_epochs`
     epochs at `full_learning_rate`, the rest of the recipe unchanged.
 
+    A set of input embeddings (TDD and its family) for this very model is trained on by its native
+    recipe: the steps, order and learning rates that it carries, in float32 without dropout. With
+    `native=false` the recipe above takes its rows and labels alone. Sets of embeddings for another
+    model are refused.
+
     Runs of a cell train side by side where that is faster, which changes rounding alone.
 
     The other recipes ask whether an order of methods is the recipe's doing; `@recipe=panel` stands
@@ -73,6 +79,7 @@ class Transformer(Learner):
     engine : `"auto"` packs rows without padding where the architecture is known (BERT, RoBERTa,
         DistilBERT, MPNet) and pads otherwise; `"padded"` always pads. Both compute the same; their
         dropout masks differ.
+    native : whether embedding-level sets are trained on by the recipe that they carry.
 
     References
     ----------
@@ -84,6 +91,7 @@ class Transformer(Learner):
 
     recipes = tuple(PANEL)
     threaded = True
+    levels = ("text", "embedding")
 
     model: str
     recipe: Literal["dilm", "short", "long", "frozen"] = "dilm"
@@ -100,6 +108,7 @@ class Transformer(Learner):
     full_epochs: int = 3
     full_learning_rate: float | None = None
     engine: Literal["auto", "padded"] = "auto"
+    native: bool = True
 
     version = 2
     side_by_side = 0  # runs trained together; no parameter, as it changes rounding alone; 0 chooses
@@ -114,11 +123,27 @@ class Transformer(Learner):
         params = super().params()
         if self.recipe != "frozen":
             del params["recipe"]
+        if self.native:
+            del params["native"]
         return params
+
+    def reads_embeddings_for(self, model: str) -> bool:
+        return super().reads_embeddings_for(model) and self.recipe != "frozen"
+
+    def refuses(self, distilled: DistilledSet) -> str | None:
+        if distilled.level == "embedding" and self.recipe == "frozen":
+            return "embedding-level set, and a frozen body takes no steps on one"
+        made_for = (distilled.recipe or {}).get("model")
+        if distilled.level == "embedding" and made_for != self.model:
+            return f"embedding-level set for {made_for}"
+        return super().refuses(distilled)
 
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
+        if any(run.distilled.level == "embedding" for run in runs):
+            yield from self._on_embeddings(runs, test, Path(models[self.model]))
+            return
         if self.recipe == "frozen":
             from benchmark.core.finetune.frozen import frozen_outcomes
 
@@ -160,6 +185,31 @@ class Transformer(Learner):
                     result.predict_seconds,
                     extra={"last_loss": result.last_loss},
                 )
+
+    def _on_embeddings(
+        self, runs: Sequence[Run], test: TestTexts, folder: Path
+    ) -> Iterator[Outcome]:
+        from benchmark.core.finetune.embedding_sets import train_on_embeddings
+        from benchmark.core.finetune.pretrained import held
+
+        for run in runs:
+            why = self.refuses(run.distilled)
+            if why is not None or run.distilled.level != "embedding":
+                yield Outcome(scores=None, error=why or "a text-level set among embeddings")
+                continue
+            pretrained = held(folder, len(test.classes))
+            texts = self._test_tokens(test, folder, pretrained)
+            recipe = self.training(len(run.distilled))
+            try:
+                result = train_on_embeddings(
+                    pretrained, self.engine, recipe, run.distilled, texts, run.seed,
+                    native=self.native,
+                )  # fmt: skip
+            except RuntimeError as error:
+                yield Outcome(scores=None, error=f"{type(error).__name__}: {error}")
+                continue
+            extra = {"last_loss": result.last_loss}
+            yield Outcome(result.logits, result.train_seconds, result.predict_seconds, extra=extra)
 
     def effort(self, rows: np.ndarray, test: np.ndarray, n_classes: int) -> Effort:
         """Tokens, those that train three times; the optimiser's step is worth `STEP` of them."""

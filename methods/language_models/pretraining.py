@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.core.checkpoint import Weights
 from benchmark.core.finetune.batches import training_batches
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
-from methods.language_models.checkpoint import Weights
 from methods.language_models.generator import Generator, adapt
 from methods.language_models.likelihood import likelihood
 from methods.language_models.tiny import tiny_generator

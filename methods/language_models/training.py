@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmark.core.checkpoint import Checkpoint
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.finetune.engine import decay_groups
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.journal import Journal
 from benchmark.core.seeding import isolated_torch_rng, seed_of
-from methods.language_models.checkpoint import Checkpoint
 
 LOG_EVERY = 50
 CHECKPOINT_SECONDS = 60.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,7 +29,7 @@ class Engine(ABC):
     model: Any
 
     @abstractmethod
-    def begin(self, recipe: Recipe, examples: Ragged) -> None:
+    def begin(self, recipe: Recipe, examples: Ragged | None) -> None:
         """Reset the weights, the head (from torch's global stream) and the optimiser."""
 
     @abstractmethod
@@ -37,6 +37,15 @@ class Engine(ABC):
         """Take one optimiser step and return the loss before it, left on the device.
 
         Nobody waits for it here: a GPU would stand idle until the next step is queued.
+        """
+
+    @abstractmethod
+    def gradient(
+        self, batch: Ragged, labels: torch.Tensor
+    ) -> tuple[float, dict[str, torch.Tensor]]:
+        """Mean cross-entropy of a batch without dropout, and its gradient by parameter name.
+
+        The gradients are the engine's own memory: they change with its next use.
         """
 
     @abstractmethod
@@ -82,7 +91,7 @@ class PaddedEngine(Engine):
         self.padding = Padding.of(pretrained.tokenizer)
         self.device = device
 
-    def begin(self, recipe: Recipe, examples: Ragged) -> None:
+    def begin(self, recipe: Recipe, examples: Ragged | None) -> None:
         self.recipe = recipe
         self.pretrained.set_dropout(recipe.dropout)
         self.pretrained.reset()
@@ -92,17 +101,34 @@ class PaddedEngine(Engine):
         )
 
     def step(self, batch: Ragged, labels: torch.Tensor, rate: float) -> torch.Tensor:
+        target = labels.to(self.device, non_blocking=True)
+        return self.update(lambda: cross_entropy(self._forward(batch), target), rate)
+
+    def update(self, loss_now: Callable[[], torch.Tensor], rate: float) -> torch.Tensor:
+        """Take one optimiser step on any loss of the model; return it, as `step` does."""
         self.model.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self._precision():
-            target = labels.to(self.device, non_blocking=True)
-            loss = cross_entropy(self._forward(batch), target)
+            loss = loss_now()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimiser.step()
         return loss.detach()
+
+    def gradient(
+        self, batch: Ragged, labels: torch.Tensor
+    ) -> tuple[float, dict[str, torch.Tensor]]:
+        self.model.eval()
+        self.model.zero_grad(set_to_none=True)
+        with self._precision():
+            loss = cross_entropy(self._forward(batch), labels.to(self.device))
+        loss.backward()
+        return float(loss.detach()), {
+            name: torch.zeros_like(p) if p.grad is None else p.grad
+            for name, p in self.model.named_parameters()
+        }
 
     @torch.no_grad()
     def logits(self, batch: Ragged) -> torch.Tensor:

@@ -52,7 +52,8 @@ class PackedEngine(Engine):
         tables = self.architecture.tables
         return all(self.pretrained.held_value(table.weight) is not None for table in tables)
 
-    def begin(self, recipe: Recipe, examples: Ragged) -> None:
+    def begin(self, recipe: Recipe, examples: Ragged | None) -> None:
+        assert examples is not None, "the rows in use are those of the examples"
         self.recipe = recipe
         self.hold(recipe.precision)
         self.pretrained.reset()
@@ -96,6 +97,25 @@ class PackedEngine(Engine):
         self.update(rate)
         return loss.detach()
 
+    def gradient(
+        self, batch: Ragged, labels: torch.Tensor
+    ) -> tuple[float, dict[str, torch.Tensor]]:
+        self.finish()
+        packed = self.pack(batch)
+        for table in self.architecture.tables:
+            table.weight.grad = None
+        forward = Forward(self.architecture, self.storage.slots, self.norms, packed, None)
+        logits = forward(self._embed(packed)).float()
+        loss = cross_entropy(logits, labels[packed.order].to(self.device))
+        self.storage.clear_gradients()
+        loss.backward()
+        self.storage.gather_gradients()
+        gradients = {}
+        for name, parameter in self.model.named_parameters():
+            assert parameter.grad is not None
+            gradients[name] = parameter.grad
+        return float(loss.detach()), gradients
+
     def logits(self, batch: Ragged) -> torch.Tensor:
         return self.head_inputs(batch)[1]
 
@@ -103,16 +123,21 @@ class PackedEngine(Engine):
     def head_inputs(self, batch: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
         self.finish()
         packed = self.pack(batch)
-        ids = (packed.ids, packed.positions, packed.types)
-        x = sum(
-            embedding(at, table.weight)
-            for table, at in zip(self.architecture.tables, ids, strict=False)
-        )
         forward = Forward(self.architecture, self.storage.slots, self.norms, packed, None)
-        features = forward.features(x)
+        features = forward.features(self._embed(packed))
         both = (features.float().cpu(), forward.classify(features).float().cpu())
         inputs, logits = (torch.empty_like(t).index_copy_(0, packed.order, t) for t in both)
         return inputs, logits
+
+    def _embed(self, packed: Packed) -> torch.Tensor:
+        """Sum the whole tables' rows of each token."""
+        ids = (packed.ids, packed.positions, packed.types)
+        tables = self.architecture.tables
+        found = [
+            embedding(at, table.weight, padding_idx=table.padding_idx)
+            for table, at in zip(tables, ids, strict=False)
+        ]
+        return sum(found[1:], start=found[0])
 
     def weights(self) -> dict[str, torch.Tensor]:
         self.finish()

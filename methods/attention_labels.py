@@ -1,0 +1,49 @@
+"""Dataset distillation with attention labels (Maekawa et al., ACL 2023)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from benchmark.core.method import register
+from methods.tdd import CPU, TDD
+
+
+@register("attention-labels", paper="maekawa2023attention")
+@register("attention-labels-all", paper="maekawa2023attention", queries="all")
+@register("attention-labels-cpu", paper="maekawa2023attention", **CPU)
+@register("attention-labels-all-cpu", paper="maekawa2023attention", **CPU, queries="all")
+class AttentionLabels(TDD):
+    """TDD with a label for the learner's attention besides that for its output.
+
+    Each row has, for every layer and head, a learned distribution over its positions; the inner
+    loss adds KL(label || attention), summed over positions, averaged over rows, layers, heads and
+    queries (sections 3.2 and 3.3 of the paper). Labels are softmax(raw), raw from N(0, 1).
+
+    Parameters
+    ----------
+    queries : whose attention is labelled: the first token's (`cls`) or every token's (`all`, of
+        which a set holds length x as many numbers).
+    weight : what the divergence counts beside the cross-entropy.
+
+    The others are TDD's.
+
+    References
+    ----------
+    Maekawa et al., "Dataset Distillation with Attention Labels for Fine-tuning BERT", ACL 2023.
+    """
+
+    queries: Literal["cls", "all"] = "cls"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight <= 0:
+            raise ValueError(f"weight is {self.weight}; it must be positive")
+
+    @property
+    def attention(self) -> str:
+        return self.queries
+
+    @property
+    def attention_weight(self) -> float:
+        return self.weight
