@@ -40,7 +40,7 @@ def missing_for(library: Library, method: Method, learner: Learner) -> str:
     """Say which encoder or model cannot be had, if any; "" if all is there."""
     try:
         for name in (*method.encoders, *learner.encoders):
-            library.model_folder(library.catalogue.encoder(name).model)
+            library.require_encoder(name)
         for name in (*method.models, *learner.models):
             library.model_folder(name)
     except UnavailableError as error:

@@ -53,7 +53,7 @@ def _models_of(library: Library, suite: Suite) -> list[str]:
             names += learner.models
             encoders |= set(learner.encoders)
         names += [library.catalogue.encoder(encoder).model for encoder in sorted(encoders)]
-    return list(dict.fromkeys(names))
+    return [name for name in dict.fromkeys(names) if name]  # an endpoint has no model
 
 
 def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], None]) -> None:

@@ -115,7 +115,7 @@ def _learners(library: Library) -> Lines:
             continue  # a kind of learner that stands for none without a model
         learner = LEARNERS.build(name)
         wanted = [*learner.models, *map(_model_of(library), learner.encoders)]
-        specs = [library.catalogue.model(model) for model in wanted]
+        specs = [library.catalogue.model(model) for model in wanted if model]
         absent = [spec.hub for spec in specs if library.assets.local_model(spec)[0] is None]
         there = f"from the hub: {', '.join(absent)}" if absent else "yes"
         lines.append(

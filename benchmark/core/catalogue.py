@@ -210,7 +210,7 @@ class Catalogue:
                     "text",
                 )
         for name, encoder in self.encoders.items():
-            if encoder.model not in self.models:
+            if encoder.model and encoder.model not in self.models:
                 hint = did_you_mean(encoder.model, list(self.models))
                 where = f"encoder.{name}"
                 raise file.error(

@@ -1,10 +1,14 @@
-"""Encoders: texts to feature vectors, batched by length so that almost nothing is padding."""
+"""Encoders: texts to feature vectors, batched by length so that almost nothing is padding.
+
+Three kinds: transformers, averages of word vectors, and HTTP endpoints (`endpoint_encoder`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +20,7 @@ from benchmark.core.threads import fixed_threads
 
 TOKENS_PER_BATCH = 8_192
 ROWS_PER_CHUNK = 1_024  # the tokenizer keeps a hundred bytes a token until a chunk is done
-POOLINGS = ("mean", "cls")
+POOLINGS = ("mean", "cls", "words")
 DTYPES = ("float32", "bfloat16", "float16")
 
 Progress = Callable[[int, int], None]
@@ -24,19 +28,25 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """How a model's hidden states become features; all of it is part of the features' key.
+    """How texts become features; all of it is part of the features' key.
 
-    `pooling` is `mean` (over real tokens) or `cls` (the first one). `normalise` scales to unit L2
-    norm. `dtype` is the precision of weights and activations; features are kept in float32.
+    `pooling` of a transformer's hidden states is `mean` (over real tokens) or `cls` (the first
+    one); `words` takes the mean of word vectors instead. `normalise` scales to unit L2 norm.
+    `dtype` is the precision of weights and activations; features are kept in float32. `prefix` goes
+    before each first text; in it, `{classes}` stands for the task's class names, which makes it a
+    prompt of the task. An `endpoint` is the name by which a server knows its model; its features
+    have `dimension` numbers.
     """
 
     name: str
-    model: str
+    model: str = ""
     pooling: str = "mean"
     normalise: bool = True
     max_length: int = 256
     dtype: str = "bfloat16"
     prefix: str = ""
+    endpoint: str = ""
+    dimension: int = 0
 
     def __post_init__(self) -> None:
         for name, known in (("pooling", POOLINGS), ("dtype", DTYPES)):
@@ -45,11 +55,31 @@ class EncoderSpec:
                 raise InputError(f"{name}: {value!r} is none of {', '.join(known)}")
         if self.max_length < 1:
             raise InputError(f"max_length: {self.max_length} is less than 1")
+        if bool(self.model) == bool(self.endpoint):
+            raise InputError("model: an encoder has either a model or an endpoint")
+        if self.endpoint and self.dimension < 1:
+            raise InputError("dimension: an endpoint's features have 1 or more numbers")
 
-    def fingerprint(self, folder: Path) -> str:
-        """Hash of the specification (less its name) and of the model's files."""
+    def fingerprint(self, folder: Path | None) -> str:
+        """Hash of the specification (less its name) and of the model's files, if it has any."""
         settings = {k: v for k, v in asdict(self).items() if k not in ("name", "model")}
-        return combine(canonical_json(settings), model_fingerprint(folder))
+        if folder is not None:
+            del settings["endpoint"], settings["dimension"]
+        files = "" if folder is None else model_fingerprint(folder)
+        return combine(canonical_json(settings), files)
+
+    def for_classes(self, classes: Sequence[str]) -> EncoderSpec:
+        """Put the names of a task's classes into the prefix, where it asks for them."""
+        return replace(self, prefix=self.prefix.replace("{classes}", ", ".join(classes)))
+
+
+class Encodes(Protocol):
+    """What makes features."""
+
+    spec: EncoderSpec
+
+    def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
+        """Return features of n texts (or pairs), float32, shape (n, d)."""
 
 
 class Encoder:
@@ -111,6 +141,39 @@ class Encoder:
         if self.spec.normalise:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         return pooled.cpu().numpy()
+
+
+class WordAverages:
+    """The mean of the vectors of a text's words; words without a vector count for nothing.
+
+    Words are split as GloVe's corpora were, at most `max_length` of them. A text without a known
+    word has zeros. A pair is read as one text.
+    """
+
+    def __init__(self, spec: EncoderSpec, folder: Path) -> None:
+        from benchmark.core.words import held
+
+        self.spec = spec
+        self.words = held(folder)
+
+    def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
+        """Return features of n texts (or pairs), float32, shape (n, d)."""
+        prefix, limit = self.spec.prefix, self.spec.max_length
+        rows = [prefix + " ".join(texts) for texts in zip(*columns.values(), strict=True)]
+        features = np.zeros((len(rows), self.words.vectors.shape[1]), dtype=np.float32)
+        for i, row in enumerate(rows):
+            ids = [word for word in self.words.ids(row, limit) if word >= 0]
+            if ids:
+                features[i] = self.words.vectors[ids].mean(axis=0, dtype=np.float64)
+            if progress is not None and ((i + 1) % ROWS_PER_CHUNK == 0 or i + 1 == len(rows)):
+                progress(i + 1, len(rows))
+        return unit_length(features) if self.spec.normalise else features
+
+
+def unit_length(features: np.ndarray) -> np.ndarray:
+    """Scale rows to unit L2 norm; rows of zeros stay as they are."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(norms == 0, 1, norms).astype(features.dtype)
 
 
 def length_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:

@@ -17,7 +17,8 @@ from benchmark.core.catalogue import Catalogue
 from benchmark.core.data import TaskData, load_task
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import words_of
-from benchmark.core.encoders import Encoder, Progress
+from benchmark.core.encoders import Encoder, EncoderSpec, Encodes, Progress, WordAverages
+from benchmark.core.endpoint_encoder import EndpointEncoder, VectorCache, require_endpoint
 from benchmark.core.errors import InputError
 from benchmark.core.features import FeatureCache
 from benchmark.core.keys import features_key
@@ -55,7 +56,7 @@ class Library:
         self._features = FeatureCache(config.store / "features")
         self._task: TaskData | None = None
         self._scratch: dict = {}
-        self._encoder: Encoder | None = None
+        self._encoder: Encodes | None = None
         self._models: dict[str, Path] = {}
         self._pool_rows: dict[tuple[str, ...], int] | None = None
 
@@ -86,8 +87,15 @@ class Library:
 
     def encoder_fingerprint(self, name: str) -> str:
         """Hash of an encoder: its settings and its model's files."""
+        return self._fingerprint(self.catalogue.encoder(name))
+
+    def require_encoder(self, name: str) -> None:
+        """Raise `UnavailableError` where an encoder's model or endpoint cannot be had."""
         spec = self.catalogue.encoder(name)
-        return spec.fingerprint(self.model_folder(spec.model))
+        if spec.endpoint:
+            require_endpoint(spec, self.assets.offline)
+        else:
+            self.model_folder(spec.model)
 
     def test_texts(self, name: str) -> TestTexts:
         """What a learner may see of a task's test split."""
@@ -116,7 +124,7 @@ class Library:
     def _features_of(
         self, encoder: str, columns: Callable[[], Columns], fingerprint: str, what: str
     ) -> np.ndarray:
-        key = features_key(texts=fingerprint, encoder=self.encoder_fingerprint(encoder))
+        key = features_key(texts=fingerprint, encoder=self._fingerprint(self._spec(encoder)))
 
         def compute() -> np.ndarray:
             words = f"encoding {what} with {encoder}"
@@ -126,11 +134,14 @@ class Library:
                 progress = lambda done, total: report(words, done, total)  # noqa: E731
             return self._loaded(encoder).encode(columns(), progress)
 
-        return self._features.get(
-            key.digest,
-            compute,
-            lambda: {"encoder": encoder, "words": int(words_of(columns()).sum())},
-        )
+        def about() -> dict:
+            note = {"encoder": encoder, "words": int(words_of(columns()).sum())}
+            loaded = self._loaded(encoder)
+            if isinstance(loaded, EndpointEncoder):
+                note["tokens"] = loaded.tokens_billed()
+            return note
+
+        return self._features.get(key.digest, compute, about)
 
     def _embed_set(self, encoder: str, distilled: DistilledSet, pool: Pool) -> np.ndarray:
         """Features of a set's rows, the same whatever else was encoded before.
@@ -160,11 +171,26 @@ class Library:
             features[mask] = values
         return features
 
-    def _loaded(self, name: str) -> Encoder:
-        if self._encoder is None or self._encoder.spec.name != name:
-            spec = self.catalogue.encoder(name)
-            self._encoder = Encoder(spec, self.model_folder(spec.model))
+    def _spec(self, name: str) -> EncoderSpec:
+        """An encoder as it is for the task at hand: its prefix may name the task's classes."""
+        spec = self.catalogue.encoder(name)
+        return spec if self._task is None else spec.for_classes(self._task.task.classes)
+
+    def _fingerprint(self, spec: EncoderSpec) -> str:
+        return spec.fingerprint(None if spec.endpoint else self.model_folder(spec.model))
+
+    def _loaded(self, name: str) -> Encodes:
+        spec = self._spec(name)
+        if self._encoder is None or self._encoder.spec != spec:
+            self._encoder = self._opened(spec)
         return self._encoder
+
+    def _opened(self, spec: EncoderSpec) -> Encodes:
+        if spec.endpoint:
+            require_endpoint(spec, self.assets.offline)
+            return EndpointEncoder(spec, VectorCache(self.config.store / "features"))
+        kind = WordAverages if spec.pooling == "words" else Encoder
+        return kind(spec, self.model_folder(spec.model))
 
 
 def register_catalogue_learners(catalogue: Catalogue) -> None:

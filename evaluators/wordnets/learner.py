@@ -15,9 +15,9 @@ from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts
 
 if TYPE_CHECKING:
+    from benchmark.core.words import Texts, WordVectors
     from evaluators.wordnets.networks import Network
     from evaluators.wordnets.training import Examples, Recipe
-    from evaluators.wordnets.words import Texts, WordVectors
 
 MOST_RUNS = 32
 MEMORY = 128 * 2**20  # bytes of weights, activations and logits that a group may take
@@ -61,7 +61,7 @@ class WordNetwork(Learner):
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
         """Train runs whose sets have equally many rows side by side."""
-        from evaluators.wordnets.words import held
+        from benchmark.core.words import held
 
         vectors = held(Path(models[self.model]))
         texts = self._test_texts(test, Path(models[self.model]), vectors)

@@ -24,9 +24,9 @@ import torch
 
 from benchmark.core.finetune.batches import evaluation_batches
 from benchmark.core.seeding import numpy_generator, seed_of, torch_generator
+from benchmark.core.words import Texts
 from evaluators.wordnets.networks import Batch, Network
 from evaluators.wordnets.stack import Shape, Stack
-from evaluators.wordnets.words import Texts
 
 POSITIONS = 4096  # of an evaluation batch: its activations stay in a core's cache
 LAST_LAYER = ("last", "last-bias")

@@ -144,12 +144,14 @@ def test_the_demo_has_ten_cells():
 @each(MODELS)
 def test_model(name):
     entry = MODELS[name]
-    keys = {"hub", "revision", "package", "sha256", "weights", "gated", "files", "note"}
+    keys = {"hub", "revision", "package", "parts", "sha256", "weights", "gated", "files", "note"}
     assert set(entry) <= keys
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry["hub"])
     pinned = "revision" in entry
     assert COMMIT.fullmatch(entry["revision"]) if pinned else "unpinned" in entry["note"]
-    assert SHA256.fullmatch(entry["sha256"]) if "package" in entry else "sha256" not in entry
+    packaged = "package" in entry or "parts" in entry
+    assert SHA256.fullmatch(entry["sha256"]) if packaged else "sha256" not in entry
+    assert all(part.count("/") >= 2 for part in entry.get("parts", []))
     assert re.fullmatch(r"bin|.+\.gguf", entry.get("weights", "bin"))
     assert entry.get("gated", True) is True
 
@@ -157,9 +159,14 @@ def test_model(name):
 @each(ENCODERS)
 def test_encoder(name):
     entry = ENCODERS[name]
+    if "endpoint" in entry:
+        assert set(entry) - {"prefix"} == {"endpoint", "dimension", "normalise", "max_length"}
+        assert entry["dimension"] > 0
+        return
     assert set(entry) == {"model", "pooling", "normalise", "max_length", "dtype", "prefix"}
     assert entry["model"] in MODELS
-    assert entry["pooling"] in ("mean", "cls")
+    assert entry["pooling"] in ("mean", "cls", "words")
+    assert ("files" in MODELS[entry["model"]]) == (entry["pooling"] == "words")
     assert entry["dtype"] in ("bfloat16", "float32")
     assert isinstance(entry["normalise"], bool)
     assert 0 < entry["max_length"] <= 512

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.core import encoders, threads
-from benchmark.core.encoders import Encoder, EncoderSpec, length_batches
+from benchmark.core.encoders import Encoder, EncoderSpec, WordAverages, length_batches
 from benchmark.core.errors import InputError
 
 quick = settings(max_examples=60, derandomize=True, deadline=None, database=None)
@@ -122,3 +122,54 @@ def test_length_batches_hold_each_row_once_within_the_budget(lengths, budget):
 def test_a_setting_that_no_encoder_has(changed, message):
     with pytest.raises(InputError, match=message):
         dataclasses.replace(SPEC, **changed)
+
+
+@pytest.fixture(scope="module")
+def word_vectors(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("words")
+    rows = {"good": (1, 0), "film": (0, 2), "bad": (-1, 0), "the": (3, 3)}
+    lines = [f"{word} {x} {y}" for word, (x, y) in rows.items()]
+    (folder / "vectors.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_word_averages_are_means_of_known_words(word_vectors):
+    spec = EncoderSpec("glove", "glove", pooling="words", normalise=False, max_length=4)
+    columns = {"one": ["Good film!", "unheard", "film", "bad bad bad bad film"]}
+    steps = []
+    features = WordAverages(spec, word_vectors).encode(columns, lambda *step: steps.append(step))
+    assert features.dtype == np.float32
+    assert features.tolist() == [[0.5, 1], [0, 0], [0, 2], [-1, 0]]
+    assert steps == [(4, 4)]
+    pair = WordAverages(spec, word_vectors).encode({"one": ["good"], "two": ["film"]})
+    assert pair.tolist() == [[0.5, 1]]
+    prefixed = dataclasses.replace(spec, prefix="the ")
+    assert WordAverages(prefixed, word_vectors).encode({"one": ["good"]}).tolist() == [[2, 1.5]]
+    unit = dataclasses.replace(spec, normalise=True)
+    norms = np.linalg.norm(WordAverages(unit, word_vectors).encode(columns), axis=1)
+    np.testing.assert_allclose(norms, [1, 0, 1, 1], rtol=1e-6)
+
+
+def test_a_prompt_names_the_classes_of_the_task(tiny_bert):
+    spec = dataclasses.replace(SPEC, prefix="{classes} : ").for_classes(["good", "bad film"])
+    assert spec.prefix == "good, bad film : "
+    assert SPEC.for_classes(["good"]) == SPEC
+    columns = {"one": sentences(5)}
+    features = Encoder(spec, tiny_bert).encode(columns)
+    np.testing.assert_allclose(features, plain(tiny_bert, columns, spec), atol=1e-5, rtol=1e-5)
+
+
+def test_fingerprints_of_models_know_nothing_of_endpoints(tiny_bert):
+    """Those of stored features: the settings of before, whatever an endpoint adds."""
+    from benchmark.core.assets import model_fingerprint
+    from benchmark.core.keys import canonical_json, combine
+
+    settings = {
+        "pooling": "mean",
+        "normalise": True,
+        "max_length": 16,
+        "dtype": "float32",
+        "prefix": "",
+    }
+    expected = combine(canonical_json(settings), model_fingerprint(tiny_bert))
+    assert SPEC.fingerprint(tiny_bert) == expected

@@ -19,11 +19,11 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from benchmark.core import words as words_module  # noqa: E402
 from benchmark.core.distilled import DistilledSet  # noqa: E402
 from benchmark.core.learner import LEARNERS, Run, TestTexts  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
-from evaluators.wordnets import words as words_module  # noqa: E402
-from evaluators.wordnets.words import WordVectors  # noqa: E402
+from benchmark.core.words import WordVectors  # noqa: E402
 
 pytestmark = pytest.mark.performance
 

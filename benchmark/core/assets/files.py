@@ -33,6 +33,8 @@ class ModelSpec:
     `sha256` is that of the weights file, checked wherever the files come from. `weights` says which
     of the hub's files hold them: `"safetensors"`, `"bin"`, or the name of a GGUF file. A model that
     is no transformer (word vectors) has `files`: patterns, each of which some file must meet.
+    `parts` are for a package too large for one: the pieces, in order, of a ZIP archive, each
+    `DISTRIBUTION/PATH`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelSpec:
     gated: bool = False
     files: tuple[str, ...] = ()
     note: str = ""
+    parts: tuple[str, ...] = ()
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from benchmark.core.assets.files import (
     model_files,
     packaged_path,
 )
+from benchmark.core.assets.parts import unpacked
 from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.keys import sha256_file
 from benchmark.core.manifests import check_manifest, file_sha256
@@ -105,6 +106,12 @@ class Assets:
                 _check_weights(folder, spec)
                 return folder, tried
             tried.append(f"package {spec.package.split('/')[0]} is not installed")
+        if spec.parts:
+            folder, absent = unpacked(spec)
+            if folder is not None:
+                _check_weights(folder, spec)
+                return folder, tried
+            tried.append(f"package {absent} is not installed")
         return None, tried
 
     def _hub_model(self, spec: ModelSpec, tried: list[str]) -> Path:
