@@ -34,6 +34,7 @@ class NativeRecipe:
     label_type : `hard`, `soft` or `unrestricted` (any vector as target of the cross-entropy).
     attention : queries whose attention has labels: `none`, `cls` (the first) or `all`.
     attention_weight : what the divergence from those labels counts beside the cross-entropy.
+    start_seed : seed of the one network that the set was made for; None for any.
     """
 
     model: str
@@ -43,6 +44,7 @@ class NativeRecipe:
     label_type: str = "soft"
     attention: str = "none"
     attention_weight: float = 1.0
+    start_seed: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `DistilledSet.recipe` holds."""
@@ -54,6 +56,7 @@ class NativeRecipe:
             "label_type": self.label_type,
             "attention": self.attention,
             "attention_weight": self.attention_weight,
+            "start_seed": self.start_seed,
         }
 
     @classmethod
@@ -73,7 +76,7 @@ class NativeRecipe:
             raise InputError(f"a step names rows beyond the {len(distilled)} of the set")
         return cls(
             body["model"], order, rates, body["momentum"], body["label_type"], body["attention"],
-            body["attention_weight"],
+            body["attention_weight"], body.get("start_seed"),
         )  # fmt: skip
 
 

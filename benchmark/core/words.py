@@ -92,6 +92,15 @@ class Texts:
     words: Ragged
     table: np.ndarray
 
+    @classmethod
+    def of_vectors(cls, vectors: np.ndarray) -> Texts:
+        """Texts whose words are vectors of their own, shape (n, length, d)."""
+        n, length, width = vectors.shape
+        table = np.zeros((n * length + 1, width), dtype=np.float32)
+        table[:-1] = vectors.reshape(-1, width)
+        ids = np.arange(n * length, dtype=np.int32)
+        return cls(Ragged(ids, None, length * np.arange(n + 1)), table)
+
     def __len__(self) -> int:
         return len(self.words)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.core.assets import quiet_transformers
-from benchmark.core.seeding import isolated_torch_rng, seed_of
+from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
@@ -34,6 +34,17 @@ def toy_model(words: Sequence[str]) -> Path:
     with isolated_torch_rng(seed_of("toy-model")), quiet_transformers():
         BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@functools.cache
+def toy_vectors(words: Sequence[str]) -> Path:
+    """Return a folder with word vectors of 8 dimensions, as GloVe's text files are."""
+    folder = Path(tempfile.mkdtemp(prefix="toy-vectors-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    rng = numpy_generator(seed_of("toy-vectors"))
+    lines = [" ".join([word, *(f"{x:.4f}" for x in rng.normal(size=8))]) for word in words]
+    (folder / "glove.txt").write_text("\n".join(lines) + "\n")
     return folder
 
 

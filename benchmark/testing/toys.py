@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import numpy as np
 
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.services import Columns, Services
-from benchmark.testing.toy_model import toy_model
+from benchmark.testing.toy_model import toy_model, toy_vectors
 
 CLASS_ONSETS = "bcdfghjklmnpqrstvwxz"  # one per class: 20 at most
 WORD_ENDINGS = ("ando", "elim", "isor", "ovat", "uxen", "ylar")
@@ -20,7 +21,8 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
     """Return a small pool: words of its class among common ones, and features for any encoder.
 
     As in real data, each class has one text twice. Features are read-only sums of word vectors,
-    scaled to unit length, so equal texts have equal features. Every model is the same tiny BERT.
+    scaled to unit length, so equal texts have equal features. Every model is the same tiny BERT,
+    but those called glove-something, which are toy word vectors.
     """
     rng = numpy_generator(seed_of("toy-pool", n_classes=n_classes, per_class=per_class, pair=pair))
     names = ("first", "second") if pair else ("text",)
@@ -39,9 +41,13 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
 
     labels = np.repeat(np.arange(n_classes), per_class)
     classes = [f"class {onset}" for onset in CLASS_ONSETS[:n_classes]]
-    services = Services(encode=_features, model=lambda name: toy_model(_all_words()))
+    services = Services(encode=_features, model=_model)
     name = "toy-pair" if pair else "toy"
     return Pool(name, columns, labels, classes, embed=embed, services=services)
+
+
+def _model(name: str) -> Path:
+    return (toy_vectors if name.startswith("glove") else toy_model)(_all_words())
 
 
 def _all_words() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from benchmark.core.learner import register_learner
 from evaluators.wordnets.learner import WordNetwork
 
 if TYPE_CHECKING:
-    from evaluators.wordnets.networks import Network
+    from benchmark.core.wordnets.networks import Network
 
 
 @register_learner("text-cnn", paper="tao2024dallme")
@@ -62,6 +62,6 @@ class TextCnn(WordNetwork):
 
     def network(self) -> Network:
         """Return the convolutions."""
-        from evaluators.wordnets.networks import Convolutions
+        from benchmark.core.wordnets.networks import Convolutions
 
         return Convolutions(self.filters, tuple(dict.fromkeys(self.widths)))

@@ -8,7 +8,7 @@ from benchmark.core.learner import register_learner
 from evaluators.wordnets.learner import WordNetwork
 
 if TYPE_CHECKING:
-    from evaluators.wordnets.networks import Network
+    from benchmark.core.wordnets.networks import Network
 
 
 @register_learner("text-rnn", paper="tao2024dallme")
@@ -50,6 +50,6 @@ class TextRnn(WordNetwork):
 
     def network(self) -> Network:
         """Return the LSTM."""
-        from evaluators.wordnets.networks import Recurrence
+        from benchmark.core.wordnets.networks import Recurrence
 
         return Recurrence(self.hidden, self.layers)

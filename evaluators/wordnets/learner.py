@@ -7,16 +7,18 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts
+from benchmark.core.native import EMBEDDINGS
 
 if TYPE_CHECKING:
+    from benchmark.core.wordnets.networks import Network
     from benchmark.core.words import Texts, WordVectors
-    from evaluators.wordnets.networks import Network
     from evaluators.wordnets.training import Examples, Recipe
 
 MOST_RUNS = 32
@@ -28,6 +30,7 @@ class WordNetwork(Learner):
     """A network on frozen word vectors, trained as DaLLME says (its appendices A and B.1)."""
 
     threaded = True
+    levels = ("text", "embedding")
 
     model: str = "glove-50d"
     epochs: int = 20
@@ -36,6 +39,7 @@ class WordNetwork(Learner):
     dropout: float = 0.5
     weight_decay: float = 0.01
     max_length: int = 128
+    native: bool = True
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "max_length"):
@@ -45,6 +49,19 @@ class WordNetwork(Learner):
             raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
         if not 0 < self.learning_rate < np.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be positive")
+
+    def params(self) -> dict[str, Any]:
+        """Return the recipe's numbers; `native` only where it is set aside."""
+        params = super().params()
+        if self.native:
+            del params["native"]
+        return params
+
+    def refuses(self, distilled: DistilledSet) -> str | None:
+        made_for = (distilled.recipe or {}).get("model")
+        if distilled.level == "embedding" and made_for != self.model:
+            return f"embedding-level set for {made_for}"
+        return super().refuses(distilled)
 
     @abstractmethod
     def network(self) -> Network:
@@ -63,6 +80,17 @@ class WordNetwork(Learner):
         """Train runs whose sets have equally many rows side by side."""
         from benchmark.core.words import held
 
+        refused = [self.refuses(run.distilled) for run in runs]
+        if any(refused):
+            yield from (
+                Outcome(None, error=why or "beside a set that is refused") for why in refused
+            )
+            return
+        if self.native and any(run.distilled.level == "embedding" for run in runs):
+            from evaluators.wordnets.native import native_outcomes
+
+            yield from native_outcomes(self, runs, test, Path(models[self.model]))
+            return
         vectors = held(Path(models[self.model]))
         texts = self._test_texts(test, Path(models[self.model]), vectors)
         done: dict[int, Outcome] = {}
@@ -116,12 +144,15 @@ class WordNetwork(Learner):
     ) -> list[Examples]:
         import torch
 
+        from benchmark.core.words import Texts
         from evaluators.wordnets.training import Examples
 
         read: dict[str, Texts] = {}
         examples = []
         for run in runs:
             key = run.distilled.content_hash
+            if key not in read and run.distilled.level == "embedding":
+                read[key] = Texts.of_vectors(run.distilled.arrays[EMBEDDINGS])
             if key not in read:
                 columns = {name: (run.distilled.columns or {})[name] for name in test.columns}
                 read[key] = vectors.read(columns, self.max_length)
@@ -131,6 +162,12 @@ class WordNetwork(Learner):
             targets = torch.from_numpy(np.array(labels))
             examples.append(Examples(read[key], targets, run.seed, network.shortest))
         return examples
+
+    def test_words(self, test: TestTexts, folder: Path) -> Texts:
+        """The test split's words, read once per task."""
+        from benchmark.core.words import held
+
+        return self._test_texts(test, folder, held(folder))
 
     def _test_texts(self, test: TestTexts, folder: Path, vectors: WordVectors) -> Texts:
         key = ("words", str(folder), self.max_length)

@@ -24,12 +24,11 @@ import torch
 
 from benchmark.core.finetune.batches import evaluation_batches
 from benchmark.core.seeding import numpy_generator, seed_of, torch_generator
+from benchmark.core.wordnets.networks import LAST_LAYER, Batch, Network
+from benchmark.core.wordnets.stack import Stack
 from benchmark.core.words import Texts
-from evaluators.wordnets.networks import Batch, Network
-from evaluators.wordnets.stack import Shape, Stack
 
 POSITIONS = 4096  # of an evaluation batch: its activations stay in a core's cache
-LAST_LAYER = ("last", "last-bias")
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _one_thread() -> Iterator[None]:
 def _train(network: Network, recipe: Recipe, examples: Sequence[Examples]) -> Trained:
     n, classes = examples[0].targets.shape
     generators = [torch_generator(seed_of("word-network", seed=one.seed)) for one in examples]
-    shapes = {**network.shapes(examples[0].texts.table.shape[1]), **_last_layer(network, classes)}
+    shapes = network.all_shapes(examples[0].texts.table.shape[1], classes)
     stack = Stack(shapes, generators)
     dropouts = [_dropout(recipe.dropout, generator) for generator in generators]
     optimiser = torch.optim.AdamW(
@@ -183,11 +182,6 @@ def predict(network: Network, stack: Stack, runs: Sequence[int], texts: Texts) -
         for _ in pool.map(fill, evaluation_batches(lengths, POSITIONS)):
             pass
     return logits
-
-
-def _last_layer(network: Network, classes: int) -> dict[str, Shape]:
-    bound = network.width**-0.5
-    return {"last": Shape((network.width, classes), bound), "last-bias": Shape((1, classes), bound)}
 
 
 def _dropout(

@@ -107,7 +107,7 @@ def _by_replay(start, batches, rates, loss, outer, learned, momentum, folder) ->
     tensors: list[torch.Tensor] = []
     gradients: list[torch.Tensor] = []
     for t in range(len(batches) - 1, -1, -1):
-        rate = float(rates[t])
+        rate = float(rates[t].detach())
         before = states.pop(start)
         for name, a in by_weight.items():  # -rate v = w[t+1] - w[t]
             by_rate[t] += (a * (weights[name] - before[name])).sum() / rate

@@ -27,10 +27,10 @@ from benchmark.core.errors import InputError, UnavailableError  # noqa: E402
 from benchmark.core.keys import sha256_file  # noqa: E402
 from benchmark.core.learner import LEARNERS, Run, TestTexts, build_learner  # noqa: E402
 from benchmark.core.seeding import numpy_generator, torch_generator  # noqa: E402
+from benchmark.core.wordnets.networks import Batch, Convolutions, Recurrence  # noqa: E402
+from benchmark.core.wordnets.stack import Stack  # noqa: E402
 from benchmark.core.words import UNKNOWN, WordVectors, split_words  # noqa: E402
 from evaluators.wordnets import learner as learner_module  # noqa: E402
-from evaluators.wordnets.networks import Batch, Convolutions, Recurrence  # noqa: E402
-from evaluators.wordnets.stack import Stack  # noqa: E402
 from evaluators.wordnets.training import Examples, Recipe, _dropout, predict, train  # noqa: E402
 
 GOOD, BAD = ["good", "great", "fine", "warm", "funny"], ["bad", "poor", "dull", "flat", "weak"]

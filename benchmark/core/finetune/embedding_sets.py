@@ -10,7 +10,7 @@ import torch
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import InputError
 from benchmark.core.finetune.batches import training_batches
-from benchmark.core.finetune.embedded import EmbeddedClassifier, EmbeddedRows, Weights
+from benchmark.core.finetune.embedded import EmbeddedClassifier, Weights
 from benchmark.core.finetune.engine import PaddedEngine
 from benchmark.core.finetune.engines import engine_for
 from benchmark.core.finetune.losses import Losses
@@ -18,7 +18,8 @@ from benchmark.core.finetune.pretrained import Pretrained
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.tokens import Ragged
 from benchmark.core.finetune.training import DivergedError, Trained
-from benchmark.core.native import ATTENTION, EMBEDDINGS, NativeRecipe
+from benchmark.core.native import EMBEDDINGS, NativeRecipe
+from benchmark.core.native_steps import rows_of, take_native_steps
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
 
 
@@ -60,19 +61,6 @@ def train_on_embeddings(
     return Trained(logits, trained - started, time.perf_counter() - trained, last_loss)
 
 
-def rows_of(distilled: DistilledSet, device: torch.device) -> EmbeddedRows:
-    """The whole set as tensors, labels as target vectors."""
-    n_classes = len(distilled.classes)
-    targets = distilled.labels if distilled.is_soft else np.eye(n_classes)[distilled.labels]
-    arrays = distilled.arrays
-    attention = torch.tensor(arrays[ATTENTION], device=device) if ATTENTION in arrays else None
-    return EmbeddedRows(
-        torch.tensor(arrays[EMBEDDINGS], device=device),
-        torch.tensor(targets, dtype=torch.float32, device=device),
-        attention,
-    )
-
-
 def native_steps(
     pretrained: Pretrained,
     classifier: EmbeddedClassifier,
@@ -80,29 +68,12 @@ def native_steps(
     distilled: DistilledSet,
     seed: int,
 ) -> tuple[Weights, float]:
-    """Take the set's own steps in its own order; float32, no dropout. `recipe` is not read."""
-    steps = NativeRecipe.of(distilled)
-    with isolated_torch_rng(seed):
+    """Take the set's own steps from a head drawn from `seed`; `recipe` is not read."""
+    fixed = NativeRecipe.of(distilled).start_seed
+    with isolated_torch_rng(seed if fixed is None else fixed):
         pretrained.reset()
     classifier.model.eval()
-    weights = classifier.start()
-    velocity = {name: torch.zeros_like(value) for name, value in weights.items()}
-    rows = rows_of(distilled, next(iter(weights.values())).device)
-    value = float("nan")
-    for chosen, rate in zip(steps.order, steps.rates.tolist(), strict=True):
-        at = list(chosen)
-        batch = EmbeddedRows(*(None if t is None else t[at] for t in rows))
-        given = {name: w.requires_grad_() for name, w in weights.items()}
-        loss = classifier.loss(given, batch, steps.attention_weight)
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise DivergedError(f"the loss of a native step became {value}")
-        gradients = torch.autograd.grad(loss, list(given.values()), materialize_grads=True)
-        with torch.no_grad():
-            for name, gradient in zip(given, gradients, strict=True):
-                velocity[name].mul_(steps.momentum).add_(gradient)
-                weights[name] = weights[name].detach() - rate * velocity[name]
-    return weights, value
+    return take_native_steps(classifier.start(), distilled, classifier.loss)
 
 
 def _common_steps(

@@ -13,9 +13,10 @@ from functools import cached_property
 import torch
 from torch.nn.functional import conv2d, embedding, max_pool2d
 
-from evaluators.wordnets.stack import Shape
+from benchmark.core.wordnets.stack import Shape
 
 Dropout = Callable[[torch.Tensor], torch.Tensor]
+LAST_LAYER = ("last", "last-bias")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Network(ABC):
     """Features of texts by the weights of one run."""
 
     shortest: int = 1  # positions of a batch at least
+    recurrent: bool = False  # whether its fast kernel lacks a second derivative
 
     @property
     @abstractmethod
@@ -80,6 +82,12 @@ class Network(ABC):
     @abstractmethod
     def kept(self, positions: int) -> int:
         """Floats that training keeps of a batch of so many positions, roughly."""
+
+    def all_shapes(self, dimension: int, classes: int) -> dict[str, Shape]:
+        """All weights: those of `shapes` and the last layer's."""
+        bound = self.width**-0.5
+        last = (Shape((self.width, classes), bound), Shape((1, classes), bound))
+        return {**self.shapes(dimension), **dict(zip(LAST_LAYER, last, strict=True))}
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,7 @@ class Recurrence(Network):
 
     hidden: int
     layers: int
+    recurrent = True
 
     @property
     def width(self) -> int:

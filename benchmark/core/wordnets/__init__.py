@@ -1,0 +1,1 @@
+"""Small networks on word vectors, as functions of their weights."""
