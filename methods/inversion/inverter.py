@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmark.core.assets import load_seq2seq, load_tokenizer, quiet_transformers
@@ -55,12 +56,15 @@ class Inverter:
             "n_columns": self.writer.n_columns,
             "max_length": self.writer.max_length,
             "dimension": self.dimension,
+            "scale": self.zero.scale,
         }
         (folder / DESCRIPTION).write_text(json.dumps(described))
 
 
-def new_inverter(name: str, pool: Pool, dimension: int, max_length: int, seed: int) -> Inverter:
-    """Make an untrained inverter for a pool.
+def new_inverter(
+    name: str, pool: Pool, features: np.ndarray, max_length: int, seed: int
+) -> Inverter:
+    """Make an untrained inverter for a pool and such features as `features`, shape (n, d).
 
     `name` is a catalogue T5, or `tiny`: a T5 of two layers on either side, 256 wide, about 5
     million weights, with a byte-level BPE vocabulary of at most 4,000 tokens trained on the pool.
@@ -78,7 +82,9 @@ def new_inverter(name: str, pool: Pool, dimension: int, max_length: int, seed: i
             folder = pool.services.model(name)
             writer = t5_writer(load_tokenizer(folder), n_columns, max_length)
             bodies = [load_seq2seq(folder) for _ in range(2)]
-        return _assembled(bodies, writer, dimension)
+        dimension = features.shape[1]
+        length = float(np.linalg.norm(features, axis=1).mean(dtype=np.float64))
+        return _assembled(bodies, writer, dimension, dimension**0.5 / max(length, 1e-6))
 
 
 def load(folder: Path) -> Inverter:
@@ -86,11 +92,11 @@ def load(folder: Path) -> Inverter:
     from transformers import AutoConfig
 
     described = json.loads((folder / DESCRIPTION).read_text())
-    dimension = described.pop("dimension")
+    dimension, scale = described.pop("dimension"), described.pop("scale")
     writer = Writer(load_tokenizer(folder), **described)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with isolated_torch_rng(0):
-        made = _assembled([_untrained(config) for _ in range(2)], writer, dimension)
+        made = _assembled([_untrained(config) for _ in range(2)], writer, dimension, scale)
     Weights(folder / ZERO, made.zero).load()
     Weights(folder / CORRECTOR, made.corrector).load()
     made.zero.eval()
@@ -104,12 +110,12 @@ def held(folder: Path) -> Inverter:
     return load(folder)
 
 
-def _assembled(bodies: list[Any], writer: Writer, dimension: int) -> Inverter:
+def _assembled(bodies: list[Any], writer: Writer, dimension: int, scale: float) -> Inverter:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     zero, corrector = bodies
     return Inverter(
-        ZeroStep(zero, writer, dimension).to(device),
-        Corrector(corrector, writer, dimension).to(device),
+        ZeroStep(zero, writer, dimension, scale).to(device),
+        Corrector(corrector, writer, dimension, scale).to(device),
     )
 
 

@@ -20,29 +20,36 @@ IGNORED = -100
 
 
 class Projection(nn.Module):
-    """A vector of d numbers as 16 pseudo-tokens: two linear layers with a GELU between."""
+    """A vector of d numbers as 16 pseudo-tokens: two linear layers with a GELU between.
 
-    def __init__(self, dimension: int, width: int, dropout: float) -> None:
+    The vector is multiplied by `scale`, so that its numbers are about 1 in size. Those of a unit
+    vector are so small that the layers' biases drown them, and an inverter from scratch would
+    spend its first thousands of steps on writing one and the same row.
+    """
+
+    def __init__(self, dimension: int, width: int, dropout: float, scale: float) -> None:
         super().__init__()
         self.width = width
+        self.scale = scale
         self.inner = nn.Linear(dimension, dimension)
         self.dropout = nn.Dropout(dropout)
         self.outer = nn.Linear(dimension, PSEUDO_TOKENS * width)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return (rows, 16, width) of vectors (rows, d)."""
-        hidden = nn.functional.gelu(self.dropout(self.inner(vectors)))
+        hidden = nn.functional.gelu(self.dropout(self.inner(self.scale * vectors)))
         return self.outer(hidden).view(len(vectors), PSEUDO_TOKENS, self.width)
 
 
 class _Inverter(nn.Module):
     """What both models share: a T5 that reads embeddings and writes rows."""
 
-    def __init__(self, t5: Any, writer: Writer, dimension: int) -> None:
+    def __init__(self, t5: Any, writer: Writer, dimension: int, scale: float) -> None:
         super().__init__()
         self.t5 = t5
         self.writer = writer
         self.dimension = dimension
+        self.scale = scale
 
     @property
     def device(self) -> torch.device:
@@ -80,9 +87,9 @@ class _Inverter(nn.Module):
 class ZeroStep(_Inverter):
     """Writes a row from its embedding alone: T5 on 16 pseudo-tokens (section 4)."""
 
-    def __init__(self, t5: Any, writer: Writer, dimension: int) -> None:
-        super().__init__(t5, writer, dimension)
-        self.project = Projection(dimension, t5.config.d_model, DROPOUT)
+    def __init__(self, t5: Any, writer: Writer, dimension: int, scale: float) -> None:
+        super().__init__(t5, writer, dimension, scale)
+        self.project = Projection(dimension, t5.config.d_model, DROPOUT, scale)
 
     def inputs(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings and mask for target vectors (rows, d)."""
@@ -97,12 +104,12 @@ class Corrector(_Inverter):
     norm on all (section 4, equation 3; the order is the released code's); `sep` is the end token.
     """
 
-    def __init__(self, t5: Any, writer: Writer, dimension: int) -> None:
-        super().__init__(t5, writer, dimension)
+    def __init__(self, t5: Any, writer: Writer, dimension: int, scale: float) -> None:
+        super().__init__(t5, writer, dimension, scale)
         width = t5.config.d_model
-        self.of_target = Projection(dimension, width, 0.0)
-        self.of_hypothesis = Projection(dimension, width, 0.0)
-        self.of_difference = Projection(dimension, width, 0.0)
+        self.of_target = Projection(dimension, width, 0.0, scale)
+        self.of_hypothesis = Projection(dimension, width, 0.0, scale)
+        self.of_difference = Projection(dimension, width, 0.0, scale)
         self.norm = nn.LayerNorm(width)
 
     def inputs(

@@ -76,8 +76,7 @@ def train_inverter(pool: Pool, plan: InverterPlan, folder: Path, rng: np.random.
     seed = int(rng.integers(2**63))
     rest, held_out = pool.split(HELD_OUT, rng)
     held_out = held_out.subset(np.arange(len(held_out))[:: -(-len(held_out) // HELD_OUT_ROWS)])
-    dimension = pool.embed(plan.encoder).shape[1]
-    made = new_inverter(plan.inverter, pool, dimension, plan.max_length, seed)
+    made = new_inverter(plan.inverter, pool, pool.embed(plan.encoder), plan.max_length, seed)
     journal = Journal(folder)
     trained = folder / "trained"
     trained.mkdir(exist_ok=True)

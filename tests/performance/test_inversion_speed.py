@@ -22,7 +22,7 @@ FLOOR, ROUNDS, CENTROIDS, CORRECTIONS = 3.0, 3, 40, 3
 
 def test_corrections_together_against_one_by_one(capsys):
     pool = toy_pool(2)
-    inverter = new_inverter("tiny", pool, 16, 32, seed=0)
+    inverter = new_inverter("tiny", pool, pool.embed("minilm"), 32, seed=0)
     inverter.zero.eval()
     inverter.corrector.eval()
     inversion = Inversion(inverter, embedder(pool, "minilm"))

@@ -15,7 +15,7 @@ from methods.inversion.training import embedder
 
 @pytest.fixture
 def inverter(pool):
-    made = new_inverter("tiny", pool, 16, 16, seed=3)
+    made = new_inverter("tiny", pool, pool.embed("minilm"), 16, seed=3)
     with isolated_torch_rng(5), torch.no_grad():  # far from the start, so that mistakes show
         for model in (made.zero, made.corrector):
             for parameter in model.parameters():

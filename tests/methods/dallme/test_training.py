@@ -97,7 +97,7 @@ def test_what_is_noted_of_held_out_rows(pool, tmp_path):
 
 def test_rows_that_are_cut_are_embedded_as_they_are_shown(tmp_path):
     pool = toy_pool(2, per_class=6)
-    made = training.new_inverter("tiny", pool, 16, 8, seed=0)
+    made = training.new_inverter("tiny", pool, pool.embed("minilm"), 8, seed=0)
     rows = training._rows(pool, made, "minilm", None)
     whole = pool.texts()["text"]
     cut = [text != shown for text, (shown,) in zip(whole, rows.texts, strict=True)]
@@ -123,7 +123,7 @@ def test_held_out_rows_are_not_trained_on(pool, tmp_path, monkeypatch):
 
 def test_from_a_pretrained_t5(pool, tiny_t5, tmp_path):
     pool.services = replace(pool.services, model=lambda name: tiny_t5)
-    start = training.new_inverter("t5-base", pool, 16, 16, seed=0)
+    start = training.new_inverter("t5-base", pool, pool.embed("minilm"), 16, seed=0)
     from safetensors.torch import load_file
 
     saved = load_file(tiny_t5 / "model.safetensors")
