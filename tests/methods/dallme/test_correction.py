@@ -123,6 +123,11 @@ def test_a_saved_inverter_writes_the_same(pool, inverter, targets, tmp_path):
     inverter.save(tmp_path / "inverter")
     again = load(tmp_path / "inverter")
     assert again.dimension == 16
+    rows = [np.array([9, 8, 7, 1])] * 10
+    with torch.no_grad():
+        x = torch.from_numpy(targets)
+        first, second = (i.zero.loss(i.zero.inputs(x), rows) for i in (inverter, again))
+        assert first == second
     made = [
         [h.texts for h in Inversion(i, embedder(pool, "minilm"), 2).invert(targets, 2)]
         for i in (inverter, again)
