@@ -57,8 +57,8 @@ class DaLLME(Method):
     always two texts, by what the inverter may write.
 
     The journal of the state holds BLEU, token F1, exact match and cosine of held-out rows after 0,
-    1, 5 and 20 corrections, and for 10 centroids of each class the mean cosine of centroid and
-    text, beside that of centroid and nearest real row.
+    1, 5 and 20 corrections (a beam of one), and for 10 centroids of each class the mean cosine of
+    centroid and text, beside that of centroid and nearest real row.
 
     Parameters
     ----------

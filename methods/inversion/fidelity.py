@@ -23,18 +23,25 @@ class Rows(Protocol):
 
 
 def note_fidelity(inversion: Inversion, rows: Rows, journal: Journal) -> None:
-    """Invert held-out rows and note four figures for each number of corrections in `STEPS`.
+    """Invert held-out rows and note four figures of it.
 
-    They are `inversion_bleu_N` (sacrebleu's corpus BLEU, as a fraction), `inversion_token_f1_N`
-    (mean over rows), `inversion_exact_N` (share of rows) and `inversion_cosine_N` (mean, between
-    the embedding and that of the text that was written). `inversion_cosine_of_other_rows` stands
-    beside: the mean cosine of two different held-out rows, what a text at random would reach.
+    They are BLEU (sacrebleu's of the corpus, as a fraction), token F1 (mean over rows), exact match
+    (share of rows) and cosine (mean, between the embedding and that of the text that was written).
+    Each is a curve over the number of corrections, at those of `STEPS`, and a finding: before any
+    correction, after the most, and the change. `inversion_cosine_of_other_rows` stands beside: the
+    mean cosine of two different held-out rows, what a text at random would reach.
     """
+    noted: list[dict[str, float]] = []
     for step, found in enumerate(inversion.steps(rows.features, max(STEPS))):
         if step in STEPS:
-            for name, value in figures(rows.texts, found).items():
-                journal.find(f"inversion_{name}_{step}", value)
-    journal.find("inversion_rows", len(rows.texts))
+            noted.append(figures(rows.texts, found))
+            for name, value in noted[-1].items():
+                journal.log(f"inversion_{name}", step, value)
+    for name, before in noted[0].items():
+        after = noted[-1][name]
+        journal.find(f"inversion_{name}_before", before)
+        journal.find(f"inversion_{name}_after", after)
+        journal.find(f"inversion_{name}_change", after - before)
     others = np.roll(rows.features, 1, axis=0)
     apart = [cosine(a, b) for a, b in zip(rows.features, others, strict=True)]
     journal.find("inversion_cosine_of_other_rows", float(np.mean(apart)))

@@ -61,7 +61,7 @@ def test_the_journal_tells_phases_and_fidelity(pool, tmp_path):
     }  # fmt: skip
     assert facts["found_centroid_cosine"] == Journal(state).findings()["centroid_cosine"]
     assert 0.5 < facts["found_centroid_cosine_of_nearest_rows"] <= 1
-    assert "found_inversion_bleu_0" in facts
+    assert "found_inversion_bleu_before" in facts
 
 
 def test_all_centroids_are_inverted_at_once_class_after_class(pool, tmp_path, monkeypatch):

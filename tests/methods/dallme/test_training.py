@@ -72,10 +72,11 @@ def test_a_killed_training_ends_as_an_undisturbed_one(pool, tmp_path, monkeypatc
     assert left == {INVERTER, "journal.jsonl"}
 
 
-def test_the_inverter_learns_to_write_what_it_is_shown(tmp_path):
+def test_the_inverter_learns_to_write_what_it_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(steps_module, "LOG_EVERY", 10)
     pool = toy_pool(2, per_class=6)
-    recipe = Recipe(steps=100, learning_rate=1e-2, warmup=0.1, batch_size=12, precision="float32")
-    plan = replace(PLAN, max_length=40, recipe=recipe, corrector_recipe=recipe)
+    recipe = Recipe(steps=40, learning_rate=1e-2, warmup=0.1, batch_size=12, precision="float32")
+    plan = replace(PLAN, max_length=16, recipe=recipe, corrector_recipe=recipe)
     train(pool, tmp_path / "state", plan)
     journal = Journal(tmp_path / "state")
     for curve in ("inverter_loss", "corrector_loss"):
@@ -86,12 +87,14 @@ def test_the_inverter_learns_to_write_what_it_is_shown(tmp_path):
 
 def test_what_is_noted_of_held_out_rows(pool, tmp_path):
     train(pool, tmp_path / "state")
-    found = Journal(tmp_path / "state").findings()
-    for step in (0, 1):
-        for name in ("bleu", "token_f1", "exact", "cosine"):
-            assert -1 <= found[f"inversion_{name}_{step}"] <= 1
-    assert found["inversion_cosine_1"] >= found["inversion_cosine_0"]
-    assert found["inversion_rows"] == 2  # one of each class is never trained on
+    journal = Journal(tmp_path / "state")
+    found, curves = journal.findings(), journal.curves()
+    for name in ("bleu", "token_f1", "exact", "cosine"):
+        curve = curves[f"inversion_{name}"]
+        assert list(curve) == [0, 1]
+        ends = [found[f"inversion_{name}_{end}"] for end in ("before", "after", "change")]
+        assert ends == [curve[0], curve[1], curve[1] - curve[0]]
+    assert found["inversion_cosine_change"] >= 0
     assert -1 <= found["inversion_cosine_of_other_rows"] <= 1
 
 
