@@ -43,6 +43,7 @@ class InverterPlan:
     encoder : whose features it inverts.
     max_length : tokens that it reads and writes of a row, end included.
     recipe, corrector_recipe : how the two models are trained.
+    rows : of the pool that are trained on at most, drawn in the classes' proportions; 0 for all.
     """
 
     inverter: str
@@ -50,6 +51,7 @@ class InverterPlan:
     max_length: int
     recipe: Recipe
     corrector_recipe: Recipe
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def train_inverter(pool: Pool, plan: InverterPlan, folder: Path, rng: np.random.
     seed = int(rng.integers(2**63))
     rest, held_out = pool.split(HELD_OUT, rng)
     held_out = held_out.subset(np.arange(len(held_out))[:: -(-len(held_out) // HELD_OUT_ROWS)])
+    if 0 < plan.rows < len(rest):
+        rest = rest.resample(plan.rows / len(rest), rng)
     made = new_inverter(plan.inverter, pool, pool.embed(plan.encoder), plan.max_length, seed)
     journal = Journal(folder)
     trained = folder / "trained"

@@ -117,8 +117,8 @@ class Grammar:
         size = min(len(w.writable), scores.shape[1])
         texts = (written == w.separator).sum(1) + 1
         opening = ids[:, -1] == w.separator if written.shape[1] else torch.ones_like(texts) > 0
-        tokens = torch.where(opening[:, None], w.visible[:size], w.writable[:size])
-        allowed[:, :size] = tokens.to(scores.device)
+        visible, writable = (known[:size].to(scores.device) for known in (w.visible, w.writable))
+        allowed[:, :size] = torch.where(opening[:, None], visible, writable)
         allowed[:, w.eos] = ~opening & (texts == w.n_columns)
         allowed[:, w.separator] = ~opening & (texts < w.n_columns)
         due = allowed[:, w.separator] & (written.shape[1] + 1 >= texts * self._share)

@@ -114,6 +114,8 @@ def test_presets():
     assert cpu.models == ()
     assert not cpu.uses_external_lm
     changed = {name for name in paper.params() if paper.params()[name] != cpu.params()[name]}
-    assert changed == {"inverter", "max_length", "steps", "corrector_steps", "batch_size"}
+    assert changed == {
+        "inverter", "inverter_rows", "max_length", "steps", "corrector_steps", "batch_size",
+    }  # fmt: skip
     gmm = METHODS.build("dallme-gmm").params()
     assert gmm == {**paper.params(), "clustering": "gmm"}

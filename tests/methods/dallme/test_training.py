@@ -122,6 +122,11 @@ def test_held_out_rows_are_not_trained_on(pool, tmp_path, monkeypatch):
     trained_on, held_out = seen
     assert not trained_on & held_out
     assert trained_on | held_out == set(range(24))
+    train(pool, tmp_path / "fewer", replace(PLAN, rows=10))
+    fewer, held_out = seen[2:]
+    assert len(fewer) == 10
+    assert len(held_out) == 2
+    assert not fewer & held_out
 
 
 def test_from_a_pretrained_t5(pool, tiny_t5, tmp_path):
