@@ -28,8 +28,8 @@ class TextToText(Learner):
     the class's name, underscores read as spaces. A class's score is the log-probability of its
     whole name with the end, so that nothing is ever written that is no class. Recipe as of
     `transformer-epochs`: 20 epochs, linear, 128 tokens (appendix B.1 of the paper); the rate is
-    5e-4, the one of its grid nearest to the 1e-3 that T5 was fine-tuned with. Soft labels weight
-    the names.
+    5e-4, the one of its grid nearest to the 1e-3 that T5 was fine-tuned with, or picked from
+    `rates` as there. Soft labels weight the names.
 
     With `lora_rank`, `peft`'s LoRA trains low-rank updates of the queries and values alone: of
     T5-base 0.4% of the weights for rank 8, 0.8% for 16, the two of the paper's table 4. Each run
@@ -63,6 +63,7 @@ class TextToText(Learner):
     full_threshold: int = 2000
     full_epochs: int = 3
     full_learning_rate: float = 1e-4
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "epochs", "batch_size", "max_length", "full_epochs")
@@ -74,6 +75,11 @@ class TextToText(Learner):
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
         """Train run after run; each from the pretrained weights."""
+        if self.rates:
+            from evaluators.learning_rates import with_picked_rates
+
+            yield from with_picked_rates(self, runs, test, models)
+            return
         from evaluators.text_to_text.training import Namer, train_and_score
 
         if self.lora_rank and importlib.util.find_spec("peft") is None:
