@@ -112,6 +112,11 @@ class Corrector(_Inverter):
         self.of_difference = Projection(dimension, width, 0.0, scale)
         self.norm = nn.LayerNorm(width)
 
+    def start_from(self, zero: ZeroStep) -> None:
+        """Take over what a zero-step model has learned of writing and of reading embeddings."""
+        self.t5.load_state_dict(zero.t5.state_dict())
+        self.of_target.load_state_dict(zero.project.state_dict())
+
     def inputs(
         self, targets: torch.Tensor, features: torch.Tensor, hypotheses: Sequence[np.ndarray]
     ) -> tuple[torch.Tensor, torch.Tensor]:

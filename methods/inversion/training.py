@@ -18,7 +18,7 @@ from benchmark.core.seeding import numpy_generator, seed_of
 from methods.inversion.arrays import kept
 from methods.inversion.correction import Inversion, Texts, trimmed
 from methods.inversion.fidelity import note_fidelity
-from methods.inversion.inverter import CORRECTOR, ZERO, Inverter, new_inverter
+from methods.inversion.inverter import CORRECTOR, TINY, ZERO, Inverter, new_inverter
 from methods.language_models.checkpoint import Weights
 from methods.language_models.sampling import columns_of
 from methods.language_models.training import Phase, Trainer
@@ -73,7 +73,9 @@ def train_inverter(pool: Pool, plan: InverterPlan, folder: Path, rng: np.random.
 
     A twentieth of the pool, at most 200 rows, is held out; how well these are inverted is noted in
     the journal. The corrector learns from what the zero-step model writes for the training rows;
-    those that it writes without a fault are left out. A killed training goes on where it was.
+    those that it writes without a fault are left out. It starts from the pretrained T5, as vec2text
+    has it, or, where there is none, from the zero-step model. A killed training goes on where it
+    was.
     """
     seed = int(rng.integers(2**63))
     rest, held_out = pool.split(HELD_OUT, rng)
@@ -106,6 +108,8 @@ def train_inverter(pool: Pool, plan: InverterPlan, folder: Path, rng: np.random.
         )
         return made.corrector.loss(inputs, [rows.ids[i] for i in batch])
 
+    if plan.inverter == TINY:
+        made.corrector.start_from(made.zero)
     learned_from = np.array(wrong if wrong else range(len(rows.texts)))
     recipe = plan.corrector_recipe
     _train(

@@ -141,3 +141,17 @@ def test_from_a_pretrained_t5(pool, tiny_t5, tmp_path):
     made = load(tmp_path / "state" / INVERTER)
     assert made.zero.t5.config.d_model == 16
     assert made.writer.tokenizer.convert_ids_to_tokens(made.writer.separator) == "<extra_id_0>"
+
+
+def test_a_corrector_without_a_pretrained_t5_starts_from_the_zero_step_model(
+    pool, tiny_t5, tmp_path
+):
+    started = []
+    plan = replace(PLAN, corrector_recipe=replace(RECIPE, steps=1))  # the first rate is 0
+    for name in ("tiny", "t5-base"):
+        pool.services = replace(pool.services, model=lambda name: tiny_t5)
+        found = train(pool, tmp_path / name, replace(plan, inverter=name))
+        zero, corrector = found[ZERO], found[CORRECTOR]
+        key = "weight/t5.shared.weight"
+        started.append(torch.equal(zero[key], corrector[key]))
+    assert started == [True, False]
