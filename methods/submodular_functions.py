@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-BLOCK = 2**22
-"""Similarities that are held at once: 16 MB."""
+BLOCK = 2**20
+"""Similarities that are held at once: 4 MB."""
 LEAST, MOST = 8, 512
 """Rows whose gains are computed together, at first and at most."""
 
@@ -62,28 +62,28 @@ class FacilityLocation:
     """
 
     def __init__(self, features: np.ndarray) -> None:
-        self.x = unit_rows(features)
-        self.reached = np.zeros(len(features), dtype=np.float32)
+        # With r what a row has, max(0, (1 + cos) / 2 - r) is max(0, cos + (1 - 2 r)) / 2: the sum
+        # in brackets is a product of matrices if 1 - 2 r is a further column.
+        rest = np.ones((len(features), 1), dtype=np.float32)
+        self.x = np.hstack([unit_rows(features), rest])
 
     def first_gains(self) -> np.ndarray:
-        return column_sums(self.x)
+        return column_sums(self.x[:, :-1])
 
     def gains(self, rows: np.ndarray) -> np.ndarray:
+        candidates = self.x[rows].T.copy()
+        candidates[-1] = 1
         total = np.zeros(len(rows))
-        candidates = np.ascontiguousarray(self.x[rows].T)
         height = max(1, BLOCK // len(rows))
         for start in range(0, len(self.x), height):
-            part = slice(start, start + height)
-            similar = self.x[part] @ candidates
-            similar += 1
-            similar /= 2
-            similar -= self.reached[part, None]
-            np.maximum(similar, 0, out=similar)
-            total += similar.sum(axis=0, dtype=np.float64)
-        return total
+            above = self.x[start : start + height] @ candidates
+            np.maximum(above, 0, out=above)
+            total += above.sum(axis=0, dtype=np.float64)
+        return total / 2
 
     def pick(self, row: int) -> None:
-        np.maximum(self.reached, similarity_to(self.x, row), out=self.reached)
+        lacking = 1 - 2 * similarity_to(self.x[:, :-1], row)
+        np.minimum(self.x[:, -1], lacking, out=self.x[:, -1])
 
 
 class GraphCut:

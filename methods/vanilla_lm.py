@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from benchmark.core.journal import Journal
 from benchmark.core.method import Generator, register
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
-from benchmark.core.states import shared_part
+from benchmark.core.states import shared_part, take_part
 from benchmark.core.threads import fixed_threads
 
 if TYPE_CHECKING:
@@ -180,18 +178,8 @@ class VanillaLM(Generator):
 def take(part: Path, folder: Path, earlier: Sequence[Path] = ()) -> None:
     """Put the trained generator of a part into a state's folder, and what all parts noted.
 
-    Files are hard links where that is possible: a state is whole by itself, whatever becomes of
-    the part. `earlier` are the parts that this one was made from.
+    `earlier` are the parts that this one was made from.
     """
     from methods.language_models.pretraining import GENERATOR
 
-    def link(source: Any, target: Any) -> None:
-        Path(target).unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copy2(source, target)
-
-    shutil.copytree(part / GENERATOR, folder / GENERATOR, copy_function=link, dirs_exist_ok=True)
-    notes = [Journal(source).path for source in (*earlier, part)]
-    Journal(folder).path.write_text("".join(path.read_text() for path in notes))
+    take_part(folder, GENERATOR, (*earlier, part))

@@ -8,7 +8,9 @@ is made once for all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,25 @@ def shared_part(
         {"part": name, "task": pool.task, "params": dict(ingredients)},
         lambda partial: make(partial, numpy_generator(seed)),
     )
+
+
+def take_part(folder: Path, name: str, parts: Sequence[Path]) -> None:
+    """Put what the last of `parts` holds under `name` into a state's folder, and all their notes.
+
+    Files are hard links where that is possible: a state is whole by itself, whatever becomes of
+    the parts. Those before the last are what it was made from.
+    """
+
+    def link(source: Any, target: Any) -> None:
+        Path(target).unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    shutil.copytree(parts[-1] / name, folder / name, copy_function=link, dirs_exist_ok=True)
+    notes = [Journal(part).path for part in parts]
+    Journal(folder).path.write_text("".join(path.read_text() for path in notes))
 
 
 def preparation_facts(folder: Path) -> dict[str, float]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
 from methods.language_models.generator import Generator, device, fitting
 from methods.language_models.serialise import Serialiser
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 VOCABULARY = 4_000
 CONTEXT = 512
@@ -21,9 +26,10 @@ def tiny_generator(pool: Pool, seed: int, max_length: int = 0) -> Generator:
     The vocabulary is byte-level BPE of at most 4,000 tokens, trained on the pool's texts alone. So
     a CPU does the whole job in minutes, and the sets owe nothing to text from elsewhere.
     """
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    tokenizer = _train_tokenizer(pool)
+    bpe = train_bpe(pool, VOCABULARY, [EOS])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS)
     plain = Serialiser(tokenizer, 0, 0, len(tokenizer), 0)
     serialiser = fitting(plain, pool, CONTEXT, max_length)
     config = GPT2Config(
@@ -40,18 +46,20 @@ def tiny_generator(pool: Pool, seed: int, max_length: int = 0) -> Generator:
     return Generator(model.to(device()), serialiser)
 
 
-def _train_tokenizer(pool: Pool):
+def train_bpe(
+    pool: Pool, size: int, special: Sequence[str], *, add_prefix_space: bool = False
+) -> Tokenizer:
+    """Train a byte-level BPE of at most `size` tokens on the pool's texts, a space before each."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[EOS],
+        vocab_size=size,
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     bpe.train_from_iterator((f" {text}" for text in chain(*pool.texts().values())), trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS)
+    return bpe

@@ -10,6 +10,7 @@ from benchmark.core.assets.models import (
     load_causal_lm,
     load_classifier,
     load_encoder,
+    load_seq2seq,
     load_tokenizer,
     quiet_transformers,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "load_causal_lm",
     "load_classifier",
     "load_encoder",
+    "load_seq2seq",
     "load_tokenizer",
     "load_word_vectors",
     "model_files",

@@ -52,6 +52,16 @@ def load_causal_lm(folder: Path, dtype: str) -> Any:
         ).eval()
 
 
+def load_seq2seq(folder: Path) -> Any:
+    """Load a sequence-to-sequence model with its head in float32, in evaluation mode."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    with quiet_transformers():
+        return AutoModelForSeq2SeqLM.from_pretrained(
+            folder, local_files_only=True, dtype="float32"
+        ).eval()
+
+
 def load_encoder(folder: Path) -> Any:
     """Load a model's body in float32, in evaluation mode."""
     from transformers import AutoModel

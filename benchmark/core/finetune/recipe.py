@@ -47,3 +47,15 @@ class Recipe:
         """Return the recipe with as many steps as `epochs` passes over `n_rows` take."""
         steps = epochs * (n_rows // self.rows_per_step(n_rows))
         return replace(self, steps=steps, learning_rate=learning_rate)
+
+
+@dataclass(frozen=True)
+class LinearRecipe(Recipe):
+    """A recipe whose rate falls linearly from its peak to zero, as DaLLME trains its learners."""
+
+    def rate(self, step: int) -> float:
+        """Learning rate of optimiser step `step`, counted from 0."""
+        rising = math.ceil(self.steps * self.warmup)
+        if step < rising:
+            return self.learning_rate * step / max(1, rising)
+        return self.learning_rate * (self.steps - step) / max(1, self.steps - rising)

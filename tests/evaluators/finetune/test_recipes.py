@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmark.core.errors import InputError
+from benchmark.core.finetune.recipe import LinearRecipe
 from benchmark.core.learner import build_learner, expand_panels
 from benchmark.core.library import register_catalogue_learners
 
@@ -65,3 +66,32 @@ def test_a_panel_of_a_learner_without_recipes_is_refused() -> None:
         expand_panels(["minilmm@recipe=panel"])
     with pytest.raises(InputError, match="'quick' is none of 'dilm', 'short', 'long', 'frozen'"):
         build_learner("minilm@recipe=quick")
+
+
+def test_the_recipe_of_dallme_is_epochs_and_linear() -> None:
+    learner = build_learner("distilbert-dallme")
+    recipe = learner.training(20)
+    assert (recipe.steps, recipe.batch_size, learner.max_length) == (20 * 2, 8, 128)
+    assert [recipe.rate(step) for step in (0, 20, 39)] == pytest.approx([1e-4, 5e-5, 1e-4 / 40])
+    assert learner.training(5).steps == 20
+    full = learner.training(2400)
+    assert (full.steps, full.learning_rate) == (3 * 300, 2e-5)
+    assert full.rate(450) == pytest.approx(1e-5)
+    assert build_learner("distilbert-dallme@steps=7").training(20).steps == 7
+    again = build_learner("distilbert-dallme", learner.params())
+    assert again == learner
+    assert learner.params()["recipe"] == "dallme"
+    with pytest.raises(InputError, match="epochs is 0"):
+        build_learner("distilbert-dallme@epochs=0")
+
+
+def test_a_linear_schedule_is_that_of_the_library() -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    recipe = LinearRecipe(steps=50, learning_rate=3e-4, warmup=0.2)
+    optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    schedule = transformers.get_linear_schedule_with_warmup(optimiser, 10, 50)
+    for step in range(50):
+        assert recipe.rate(step) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-12)
+        optimiser.step()
+        schedule.step()

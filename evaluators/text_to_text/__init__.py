@@ -1,0 +1,1 @@
+"""A T5 that names classes: reading, training and scoring."""

@@ -1,0 +1,1 @@
+"""Embeddings back to texts: zero-step inversion and correction (vec2text)."""

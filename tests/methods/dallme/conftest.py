@@ -1,0 +1,73 @@
+"""Small real inverters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmark.core import threads
+from benchmark.core.assets import quiet_transformers
+from benchmark.core.seeding import isolated_torch_rng
+from benchmark.testing import toy_pool
+from methods.inversion import fidelity, inverter
+
+
+@pytest.fixture(autouse=True)
+def _small_and_single(monkeypatch):
+    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
+    for name, value in (("LAYERS", 1), ("WIDTH", 32), ("HEADS", 2), ("INNER", 48)):
+        monkeypatch.setattr(inverter, name, value)
+    monkeypatch.setattr(fidelity, "STEPS", (0, 1))
+    inverter.held.cache_clear()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def pool():
+    return toy_pool(2, per_class=12)
+
+
+@pytest.fixture
+def pairs():
+    return toy_pool(2, per_class=8, pair=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory):
+    """A folder with a T5 of one layer and a tokenizer of its own, as the hub has them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("tiny-t5")
+    texts = [text for column in toy_pool(2).texts().values() for text in column]
+    words = sorted({word for text in texts for word in text.split()})
+    special = ["<pad>", "</s>", "<unk>", "<extra_id_0>"]
+    vocabulary = {word: i for i, word in enumerate([*special, *words])}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<extra_id_0>"],
+    )
+    config = T5Config(
+        vocab_size=len(vocabulary) + 3,  # as T5's, whose embedding has more rows than words
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=1,
+        num_heads=2,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+    with isolated_torch_rng(1), quiet_transformers():
+        T5ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
