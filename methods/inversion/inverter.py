@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from benchmark.core.assets import load_seq2seq, load_tokenizer, quiet_transformers
+from benchmark.core.checkpoint import Weights
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
 from methods.inversion.model import Corrector, ZeroStep
 from methods.inversion.writer import Writer, own_writer, t5_writer
-from methods.language_models.checkpoint import Weights
 
 TINY = "tiny"
 DESCRIPTION = "inverter.json"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmark.core.checkpoint import Weights
 from benchmark.core.finetune.batches import training_batches
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.journal import Journal
@@ -19,7 +20,6 @@ from methods.inversion.arrays import kept
 from methods.inversion.correction import Inversion, Texts, trimmed
 from methods.inversion.fidelity import note_fidelity
 from methods.inversion.inverter import CORRECTOR, TINY, ZERO, Inverter, new_inverter
-from methods.language_models.checkpoint import Weights
 from methods.language_models.sampling import columns_of
 from methods.language_models.training import Phase, Trainer
 
