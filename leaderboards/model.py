@@ -24,6 +24,7 @@ from leaderboards.rows import (
     CELL,
     COSTS,
     METRICS,
+    QUALITY,
     SHARES,
     SIZES,
     digest,
@@ -219,7 +220,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
     code = rows.groupby(CELL, sort=False).ngroup().to_numpy()
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     ok = (rows.status == Status.OK).to_numpy()
-    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES]].groupby(code[ok])
+    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY]].groupby(code[ok])
     averages = measured.mean()
     averages["peak_memory_mb"] = measured["peak_memory_mb"].max()
     averages = averages.reindex(range(len(starts)))

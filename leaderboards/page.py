@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from leaderboards.agreement import agreement_table
-from leaderboards.averages import MIN_TASKS, across_learners, columns, rank_table, summary_tables
+from leaderboards.averages import (
+    MIN_TASKS,
+    across_learners,
+    columns,
+    rank_table,
+    rank_tests,
+    summary_tables,
+)
 from leaderboards.caption import reading_points, setup_tables, summary_sentences
 from leaderboards.costs import precision_table, run_table, set_table
 from leaderboards.coverage import count_table, gap_table
+from leaderboards.fidelity import fidelity_table
 from leaderboards.model import Leaderboard
 from leaderboards.preparation import preparation_table
+from leaderboards.resamples import RESAMPLES, Resamples
 from leaderboards.scores import is_wide, main_tables
+from leaderboards.standings import cell_standings, mean_standings
 from leaderboards.table import Page, Section, Table
 
 FEW_SETS = 10
@@ -18,14 +30,16 @@ FEW_SETS = 10
 
 def make_page(board: Leaderboard) -> Page:
     """Return the page of a leaderboard, a pure function of its rows."""
-    averages = columns(board)
+    averages, resamples = columns(board), Resamples()
     tables = [table for made in main_tables(board).values() for table in made]
     sections = [
         Section("", summary_sentences(board), reading_points(board)),
         _summary(board, averages) if is_wide(board) else None,
         Section("Scores", _what_scores_show(board), tables=tuple(tables)),
-        _across(board, averages),
+        _across(board, averages, resamples),
+        _standings(board, averages, resamples),
         _ranks(board, averages),
+        _fidelity(board),
         _agreement(board),
         _costs(board),
         _preparation(board),
@@ -49,16 +63,47 @@ def _summary(board: Leaderboard, averages: list) -> Section | None:
     return Section(
         "Summary",
         (
-            f"Mean score over the tasks of a column ({_tasks(board, averages)}), mean rank over "
-            "them (1 + the number of methods shown to be better, averaged), and counts against "
+            f"Mean score over the tasks of a column ({_tasks(board, averages)}); the places that "
+            "the data leave open, averaged over them: from 1 + the number of methods shown to be "
+            "better, to the number of methods less those shown to be worse; and counts against "
             f"the reference: {counts} Every task is below, under Scores.",
         ),
         tables=tables,
     )
 
 
-def _across(board: Leaderboard, averages: list) -> Section | None:
-    tables = tuple(across_learners(board, averages))
+def _standings(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+    """Say where each method stands: cell by cell, or averaged where there are too many cells."""
+    wide = is_wide(board)
+    made = mean_standings(board, averages, resamples) if wide else cell_standings(board)
+    if not made:
+        return None
+    over = (
+        "Places are averaged over the tasks, and so is the lead in points, with an interval by the "
+        f"bootstrap of the section above ({RESAMPLES:,} resamples); the other figures are medians "
+        "over the tasks, of which the CSV has each."
+        if wide
+        else "The lead is in points, with the interval of Welch's test, which is not corrected for "
+        "the number of methods; the p beside it is."
+    )
+    against = f"against {board.reference}" if board.reference else "against a reference"
+    return Section(
+        "Places and effects",
+        (
+            "Places are those that the data leave open: 1 to 3 says that no method is shown to be "
+            "better and that two are not shown to be worse; a single place is clear. "
+            f"{over}",
+            f"Set means {against}: Hedges g is the lead in standard deviations of a set, P(better) "
+            "the chance that a set of the method beats one of the reference. Recovered is (score − "
+            "random) / (full − random). ICC is the share of a run's variance that its set "
+            "explains, the design effect by how much that inflates the variance of a mean.",
+        ),
+        tables=tuple(made),
+    )
+
+
+def _across(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+    tables = tuple(across_learners(board, averages, resamples))
     if not tables or len(board.tasks) == len(board.learners) == 1:
         return None
     budgeted = [cell for cell in board.cells if cell.id.dpc != "0" and cell.summary is not None]
@@ -82,7 +127,7 @@ def _across(board: Leaderboard, averages: list) -> Section | None:
 
 
 def _ranks(board: Leaderboard, averages: list) -> Section | None:
-    table = rank_table(board, averages)
+    table = rank_table(rank_tests(board, averages))
     if table is None:
         return None
     return Section(
@@ -91,6 +136,22 @@ def _ranks(board: Leaderboard, averages: list) -> Section | None:
             "Friedman's test on the mean scores, and Nemenyi's critical difference (CD): average "
             "ranks that are further apart differ at 0.05. Methods joined by = are closer than "
             f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe.",
+        ),
+        tables=(table,),
+    )
+
+
+def _fidelity(board: Leaderboard) -> Section | None:
+    table = fidelity_table(board)
+    if table is None:
+        return None
+    return Section(
+        "Beside the papers",
+        (
+            "Published figures of the same task, method, learner and budget, or of what stands in "
+            "for them, with ours and its interval. What we ran otherwise is listed as far as the "
+            "rows tell it: a difference beside a long list says little about either side. The "
+            "papers' figures are means and standard deviations over runs, in points.",
         ),
         tables=(table,),
     )
@@ -121,9 +182,19 @@ def _costs(board: Leaderboard) -> Section | None:
             "Sets: means over the tasks a method has. Trainings: means over cells, and the "
             "highest peak of memory. A copy equals a training row after normalisation; the "
             "8-gram columns give the share of rows with eight words in a row that also stand in "
-            "the split.",
+            f"the split.{_quality(board)}",
         ),
         tables=tables,
+    )
+
+
+def _quality(board: Leaderboard) -> str:
+    """Explain the columns of the sets' quality, which rows of an earlier version lack."""
+    if not any(np.isfinite(cell.averages["distinct_2"]) for cell in board.cells):
+        return ""
+    return (
+        " The teacher is a TF-IDF SVM of training rows, never of the row that it judges; distinct "
+        "n-grams are a share of all n-grams of a set, and fall with its length."
     )
 
 

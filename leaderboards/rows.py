@@ -28,15 +28,16 @@ METRICS = ["accuracy", "macro_f1", "f1", "matthews", "accuracy_f1"]
 COSTS = ["distil_seconds", "train_seconds", "predict_seconds", "peak_memory_mb"]
 SIZES = ["set_rows", "set_words", "set_bytes", "set_floats"]
 SHARES = ["copies", "overlap_train", "overlap_test"]
+QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement"]
 
 INTEGERS = ["set_index", "seed_index", "planned_sets", "planned_seeds"]
-FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, "created"]
+FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, "created"]
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
-    "environment", "created", "info", "preparation",
+    "environment", "created", "info", "preparation", *QUALITY,
 ]  # fmt: skip
-OPTIONAL = {"preparation": ""}
+OPTIONAL = {"preparation": "", **dict.fromkeys(QUALITY, float("nan"))}
 """Columns that rows of an earlier version lack, and what they then hold."""
 
 
@@ -87,7 +88,7 @@ def digest(rows: pd.DataFrame) -> str:
     total = hashlib.sha256()
     for name in COLUMNS:
         values = rows[name].to_numpy()
-        if name in OPTIONAL and (values == OPTIONAL[name]).all():
+        if name in OPTIONAL and ((values == OPTIONAL[name]) | (values != values)).all():
             continue  # rows of an earlier version keep their digest
         if values.dtype == np.float64:
             data = np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes()

@@ -6,7 +6,7 @@ string it prints, whatever it comes from, so that no name can break a page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,20 @@ class Page:
 
     title: str
     sections: tuple[Section, ...] = field(default_factory=tuple)
+
+
+def without_blanks(table: Table) -> Table:
+    """Return a table without the columns of figures in which no row has a number."""
+    kept = [
+        place
+        for place in range(len(table.header))
+        if place < table.left or any(row[place].value is not None for row in table.rows)
+    ]
+    return replace(
+        table,
+        header=tuple(table.header[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+    )
 
 
 def entries(*cells: str | Entry) -> tuple[Entry, ...]:
