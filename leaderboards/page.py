@@ -17,6 +17,7 @@ from leaderboards.caption import reading_points, setup_tables, summary_sentences
 from leaderboards.costs import precision_table, run_table, set_table
 from leaderboards.coverage import count_table, gap_table
 from leaderboards.fidelity import fidelity_table
+from leaderboards.figures import rank_figure, scaling_figure
 from leaderboards.model import Leaderboard
 from leaderboards.preparation import preparation_table
 from leaderboards.resamples import RESAMPLES, Resamples
@@ -37,6 +38,7 @@ def make_page(board: Leaderboard) -> Page:
         _summary(board, averages) if is_wide(board) else None,
         Section("Scores", _what_scores_show(board), tables=tuple(tables)),
         _across(board, averages, resamples),
+        _scaling(board, averages, resamples),
         _standings(board, averages, resamples),
         _ranks(board, averages),
         _fidelity(board),
@@ -126,10 +128,26 @@ def _across(board: Leaderboard, averages: list, resamples: Resamples) -> Section
     )
 
 
+def _scaling(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+    figure = scaling_figure(board, averages, resamples)
+    if figure is None:
+        return None
+    bands = (
+        "of the bootstrap above, over the tasks of a column" if is_wide(board) else "on set means"
+    )
+    return Section(
+        "Score by budget",
+        (f"Bands are 95% intervals {bands}; each panel has a scale of its own.",),
+        figures=(figure,),
+    )
+
+
 def _ranks(board: Leaderboard, averages: list) -> Section | None:
-    table = rank_table(rank_tests(board, averages))
+    tests = rank_tests(board, averages)
+    table = rank_table(tests)
     if table is None:
         return None
+    figure = rank_figure(board, tests)
     return Section(
         "Ranks over tasks",
         (
@@ -138,6 +156,7 @@ def _ranks(board: Leaderboard, averages: list) -> Section | None:
             f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe.",
         ),
         tables=(table,),
+        figures=(figure,) if figure else (),
     )
 
 

@@ -16,9 +16,12 @@ import pandas as pd
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json
 from benchmark.core.records import Status
+from leaderboards.drawing import SUFFIXES, difference, draw
+from leaderboards.figures import KINDS, Figure
 from leaderboards.formats import to_csv
-from leaderboards.markdown import to_markdown
+from leaderboards.markdown import page_text
 from leaderboards.model import build_leaderboard
+from leaderboards.page import make_page
 from leaderboards.rows import CELL, COLUMNS, IDENTITY, PLAN, normalise, parse
 
 DIFF_LINES = 60
@@ -72,22 +75,30 @@ def read_results(results: Path) -> pd.DataFrame:
 
 
 def render_published(results: Path, published: Path) -> list[Path]:
-    """Write `<suite>.md` and `<suite>.csv` from the results alone; return their paths."""
+    """Write `<suite>.md`, `<suite>.csv` and the figures from the results alone; return the paths.
+
+    Figures that the page no longer has are taken away.
+    """
+    pages, figures = _pages(results)
+    files = {name: text.encode() for name, text in pages.items()}
+    for figure in figures:
+        files |= {f"{figure.name}{suffix}": body for suffix, body in draw(figure).items()}
     published.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in _pages(results).items():
+    for name, body in files.items():
         with tempfile.TemporaryDirectory(dir=published, prefix=".publish-") as folder:
             temporary = Path(folder) / name
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            temporary.write_bytes(body)
             os.replace(temporary, published / name)
-        written.append(published / name)
-    return written
+    for stale in _figure_files(published, results.stem) - set(files):
+        (published / stale).unlink()
+    return [published / name for name in files]
 
 
 def check_published(results: Path, published: Path) -> str:
     """Return how the published pages differ from what the results say, "" if they do not."""
     lines: list[str] = []
-    for name, text in _pages(results).items():
+    pages, figures = _pages(results)
+    for name, text in pages.items():
         page = published / name
         found = page.read_bytes().decode("utf-8", "replace") if page.exists() else ""
         if found != text:
@@ -96,16 +107,36 @@ def check_published(results: Path, published: Path) -> str:
                 found.split("\n"), text.split("\n"), there, f"{name} (from the rows)", n=1,
                 lineterm="",
             )  # fmt: skip
+    for figure in figures:
+        files = {suffix: published / f"{figure.name}{suffix}" for suffix in SUFFIXES}
+        lines.append(
+            difference(figure, {s: path.read_bytes() for s, path in files.items() if path.exists()})
+        )
+    known = {f"{figure.name}{suffix}" for figure in figures for suffix in SUFFIXES}
+    stale = _figure_files(published, results.stem) - known
+    lines = [line for line in lines if line] + [f"{name} is on no page" for name in sorted(stale)]
     if len(lines) > DIFF_LINES:
         lines = [*lines[:DIFF_LINES], f"... {len(lines) - DIFF_LINES} more lines"]
     return "\n".join(lines)
 
 
-def _pages(results: Path) -> dict[str, str]:
+def _pages(results: Path) -> tuple[dict[str, str], tuple[Figure, ...]]:
     board = build_leaderboard(read_results(results))
     if not SAFE_NAME.fullmatch(board.suite):
         raise InputError(f"suite {board.suite!r} is no name for a file")
-    return {f"{board.suite}.md": to_markdown(board), f"{board.suite}.csv": to_csv(board)}
+    page = make_page(board)
+    text = page_text(page, figures=True)
+    return {f"{board.suite}.md": text, f"{board.suite}.csv": to_csv(board)}, page.figures
+
+
+def _figure_files(published: Path, suite: str) -> set[str]:
+    """Return the names of the figures in a directory that are of a suite."""
+    return {
+        f"{suite}-{kind}{suffix}"
+        for kind in KINDS
+        for suffix in SUFFIXES
+        if (published / f"{suite}-{kind}{suffix}").exists()
+    }
 
 
 def _combine(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,10 @@ string it prints, whatever it comes from, so that no name can break a page.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leaderboards.figures import Figure
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, sentences, points of a list, and tables."""
+    """A heading, sentences, points of a list, figures and tables."""
 
     title: str
     sentences: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,11 @@ class Page:
 
     title: str
     sections: tuple[Section, ...] = field(default_factory=tuple)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All figures of the page."""
+        return tuple(figure for section in self.sections for figure in section.figures)
 
 
 def without_blanks(table: Table) -> Table:
