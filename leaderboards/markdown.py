@@ -57,4 +57,5 @@ def _table(table: Table) -> str:
 def _entry(entry: Entry) -> str:
     text = escape(entry.text)
     text = f"**{text}**" if entry.bold else text
+    text = f"[{text}]({entry.link})" if entry.link else text
     return text + (r"\*" if entry.star else "") + ("†" if entry.partial else "")

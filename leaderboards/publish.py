@@ -19,10 +19,14 @@ from benchmark.core.records import Status
 from leaderboards.drawing import SUFFIXES, difference, draw
 from leaderboards.figures import KINDS, Figure
 from leaderboards.formats import to_csv
+from leaderboards.index import index_page
 from leaderboards.markdown import page_text
 from leaderboards.model import build_leaderboard
 from leaderboards.page import make_page
 from leaderboards.rows import CELL, COLUMNS, IDENTITY, PLAN, normalise, parse
+
+INDEX = "README.md"
+"""What a repository shows of a directory."""
 
 DIFF_LINES = 60
 """Lines of a diff that are shown."""
@@ -77,7 +81,8 @@ def read_results(results: Path) -> pd.DataFrame:
 def render_published(results: Path, published: Path) -> list[Path]:
     """Write `<suite>.md`, `<suite>.csv` and the figures from the results alone; return the paths.
 
-    Figures that the page no longer has are taken away.
+    Figures that the page no longer has are taken away. The index, `README.md`, is written anew
+    from the CSV files of all suites.
     """
     pages, figures = _pages(results)
     files = {name: text.encode() for name, text in pages.items()}
@@ -85,39 +90,49 @@ def render_published(results: Path, published: Path) -> list[Path]:
         files |= {f"{figure.name}{suffix}": body for suffix, body in draw(figure).items()}
     published.mkdir(parents=True, exist_ok=True)
     for name, body in files.items():
-        with tempfile.TemporaryDirectory(dir=published, prefix=".publish-") as folder:
-            temporary = Path(folder) / name
-            temporary.write_bytes(body)
-            os.replace(temporary, published / name)
+        _write(published / name, body)
     for stale in _figure_files(published, results.stem) - set(files):
         (published / stale).unlink()
-    return [published / name for name in files]
+    _write(published / INDEX, page_text(index_page(results.parent, published)).encode())
+    return [published / name for name in (*files, INDEX)]
+
+
+def _write(path: Path, body: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publish-") as folder:
+        temporary = Path(folder) / path.name
+        temporary.write_bytes(body)
+        os.replace(temporary, path)
 
 
 def check_published(results: Path, published: Path) -> str:
     """Return how the published pages differ from what the results say, "" if they do not."""
-    lines: list[str] = []
     pages, figures = _pages(results)
-    for name, text in pages.items():
-        page = published / name
-        found = page.read_bytes().decode("utf-8", "replace") if page.exists() else ""
-        if found != text:
-            there = name if page.exists() else f"{name} (missing)"
-            lines += difflib.unified_diff(
-                found.split("\n"), text.split("\n"), there, f"{name} (from the rows)", n=1,
-                lineterm="",
-            )  # fmt: skip
+    lines = [line for name, text in pages.items() for line in _diff(published / name, text)]
     for figure in figures:
         files = {suffix: published / f"{figure.name}{suffix}" for suffix in SUFFIXES}
-        lines.append(
-            difference(figure, {s: path.read_bytes() for s, path in files.items() if path.exists()})
-        )
+        found = {suffix: path.read_bytes() for suffix, path in files.items() if path.exists()}
+        lines += filter(None, [difference(figure, found)])
     known = {f"{figure.name}{suffix}" for figure in figures for suffix in SUFFIXES}
     stale = _figure_files(published, results.stem) - known
-    lines = [line for line in lines if line] + [f"{name} is on no page" for name in sorted(stale)]
+    lines += [f"{name} is on no page" for name in sorted(stale)]
+    lines += _diff(published / INDEX, page_text(index_page(results.parent, published)))
     if len(lines) > DIFF_LINES:
         lines = [*lines[:DIFF_LINES], f"... {len(lines) - DIFF_LINES} more lines"]
     return "\n".join(lines)
+
+
+def _diff(page: Path, text: str) -> list[str]:
+    """Return the lines in which a file is other than the rows have it."""
+    found = page.read_bytes().decode("utf-8", "replace") if page.exists() else ""
+    if found == text:
+        return []
+    there = page.name if page.exists() else f"{page.name} (missing)"
+    return list(
+        difflib.unified_diff(
+            found.split("\n"), text.split("\n"), there, f"{page.name} (from the rows)", n=1,
+            lineterm="",
+        )
+    )  # fmt: skip
 
 
 def _pages(results: Path) -> tuple[dict[str, str], tuple[Figure, ...]]:

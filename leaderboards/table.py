@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One table cell: its text, whether it is in bold, its marks and the number it sorts by."""
+    """One table cell: its text, whether it is in bold, its marks and the number it sorts by.
+
+    `link` is a file beside the page that the text leads to: ours, never from the rows.
+    """
 
     text: str
     bold: bool = False
     star: bool = False
     partial: bool = False
     value: float | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True)

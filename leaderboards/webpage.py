@@ -111,6 +111,7 @@ def _table(table: Table) -> str:
 def _entry(entry: Entry) -> str:
     text = escape(entry.text)
     text = f"<strong>{text}</strong>" if entry.bold else text
+    text = f'<a href="{escape(entry.link)}">{text}</a>' if entry.link else text
     return text + ("*" if entry.star else "") + ("†" if entry.partial else "")
 
 
