@@ -52,7 +52,7 @@ def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
     Only the listed columns are kept, and absolute paths in texts are cut out.
     """
-    new = _without_idle_placeholders(_without_paths(normalise(frame)))
+    new = _without_idle_placeholders(without_paths(normalise(frame)))
     rows = _combine(read_results(results), new) if results.exists() else new
     rows = normalise(rows)
     if len(suites := sorted(set(rows.suite))) > 1:
@@ -184,7 +184,8 @@ def _without_idle_placeholders(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[runs | ~np.isin(cells, cells[runs])]
 
 
-def _without_paths(rows: pd.DataFrame) -> pd.DataFrame:
+def without_paths(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return normalised rows without absolute paths in their texts: no page names a machine."""
     clean = {}
     for name in ("reason", "device", "environment", "info"):
         cleaned = _clean if name in ("reason", "device") else _clean_json
