@@ -85,11 +85,13 @@ class Bundle:
 
 @pytest.fixture(scope="module")
 def made(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("made") / "bundle"
-    store = Store(finished, create=False)
-    assert write_bundle(store, "toy", out) == (24, [])
+    root = tmp_path_factory.mktemp("made")
+    store = Store(Path(shutil.copytree(finished, root / "store")))
+    for table in ("rows", "cells"):  # one method is enough to forge
+        store.database.execute(f"DELETE FROM {table} WHERE method <> 'random'")
+    assert write_bundle(store, "toy", root / "bundle") == (8, [])
     store.close()
-    return out
+    return root / "bundle"
 
 
 @pytest.fixture
@@ -121,14 +123,14 @@ def flip(path: Path, place: float = 0.5, bit: int = 0) -> None:
 def test_a_bundle_of_a_finished_suite_is_valid(bundle, judge) -> None:
     code, problems, out = judge(bundle)
     assert (code, problems) == (0, [])
-    assert "valid: 24 cells, 144 rows of toy" in out
+    assert "valid: 8 cells, 48 rows of toy" in out
     assert "task mood: its data have no pinned revision" in out
     names = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*")}
     assert all(layout.PLACES.fullmatch(name) for name in names if "." in name and name != SUMS)
 
 
-def test_equal_stores_make_equal_bundles(finished, made, tmp_path) -> None:
-    store = Store(finished, create=False)
+def test_equal_stores_make_equal_bundles(made, tmp_path) -> None:
+    store = Store(made.parent / "store", create=False)
     write_bundle(store, "toy", tmp_path / "again")
     store.close()
     assert (tmp_path / "again" / SUMS).read_bytes() == (made / SUMS).read_bytes()
@@ -151,7 +153,7 @@ def test_incomplete_cells_are_left_out_and_named(cli, world, store, tmp_path) ->
 # Tampering without new checksums
 
 
-@pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
+@pytest.mark.parametrize("place", [0.0, 0.37])
 @pytest.mark.parametrize(
     "pattern",
     [
@@ -483,7 +485,7 @@ def other_recipe(info: dict) -> None:
         (head_with(suite="../toy"), "is no name for a file"),
         (head_with(suite="other"), "rows of suite 'toy', but bundle.json says 'other'"),
         (head_with(format=2), "this version reads format 1"),
-        (head_with(rows=3), "144 rows, but bundle.json says 3"),
+        (head_with(rows=3), "48 rows, but bundle.json says 3"),
         (head_with(more=1), "it holds exactly format, suite, rows, benchmark"),
         (deep_json, "nested too deeply"),
         (no_parquet, "cannot be read as Parquet"),
@@ -581,7 +583,7 @@ def test_a_valid_bundle_is_merged_rendered_and_kept(bundle, judge, cli, tmp_path
     assert {"toy.md", "toy.csv", "README.md"} <= {p.name for p in (boards / "published").iterdir()}
     (kept,) = (boards / "submissions").iterdir()
     assert (kept / SUMS).read_bytes() == (bundle.folder / SUMS).read_bytes()
-    for line in ("git switch -c", "git add", "git commit -m 'Submit 24 cells of toy'", "git push"):
+    for line in ("git switch -c", "git add", "git commit -m 'Submit 8 cells of toy'", "git push"):
         assert line in out
     before = (boards / "results" / "toy.parquet").read_bytes()
     assert judge(bundle, "--to", boards)[0] == 0
