@@ -21,7 +21,7 @@ from leaderboards.figures import KINDS, Figure
 from leaderboards.formats import to_csv
 from leaderboards.index import index_page
 from leaderboards.markdown import page_text
-from leaderboards.model import build_leaderboard
+from leaderboards.model import board_of
 from leaderboards.page import make_page
 from leaderboards.rows import CELL, COLUMNS, IDENTITY, PLAN, normalise, parse
 
@@ -55,7 +55,7 @@ def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
     new = _without_idle_placeholders(without_paths(normalise(frame)))
     rows = _combine(read_results(results), new) if results.exists() else new
     rows = normalise(rows)
-    if len(suites := sorted(set(rows.suite))) > 1:
+    if len(suites := sorted(rows.suite.unique())) > 1:
         raise InputError(f"{results.name} holds one suite, not {' and '.join(suites)}")
     results.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=results.parent, prefix=".publish-") as folder:
@@ -136,7 +136,7 @@ def _diff(page: Path, text: str) -> list[str]:
 
 
 def _pages(results: Path) -> tuple[dict[str, str], tuple[Figure, ...]]:
-    board = build_leaderboard(read_results(results))
+    board = board_of(read_results(results))
     if not SAFE_NAME.fullmatch(board.suite):
         raise InputError(f"suite {board.suite!r} is no name for a file")
     page = make_page(board)

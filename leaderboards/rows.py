@@ -150,12 +150,12 @@ def _no_json(name: str) -> None:
 
 def _check(rows: pd.DataFrame) -> None:
     known = [status.value for status in Status]
-    if odd := sorted(set(rows.status) - set(known)):
+    if odd := sorted(set(rows.status.unique()) - set(known)):
         raise InputError(f"status must be {', '.join(known)}, not {odd[0]!r}")
-    for dpc in set(rows.dpc):
+    for dpc in rows.dpc.unique():
         dpc_number(dpc)
     for name in ("params", "environment", "info", "preparation"):
-        for text in set(rows[name]):
+        for text in rows[name].unique():
             parse(text)
     repeated = rows.duplicated(IDENTITY)
     if repeated.any():
