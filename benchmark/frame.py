@@ -13,7 +13,7 @@ from benchmark.core.keys import canonical_json
 from benchmark.schema import CELL
 from benchmark.store import Store
 
-METRICS = ("accuracy", "macro_f1", "f1", "matthews", "accuracy_f1")
+METRICS = ("accuracy", "macro_f1", "f1", "matthews", "accuracy_f1", "low_overlap", "high_overlap")
 FACTS = {
     "distil_seconds": "distil_seconds",
     "set_rows": "rows",

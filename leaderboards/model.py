@@ -20,9 +20,11 @@ from benchmark.core.records import CellId, Status
 from evaluators.statistics import CellSummary, Comparison, Rank, summarise
 from leaderboards.families import family_of, judge, recovered_shares
 from leaderboards.labels import row_labels
+from leaderboards.reference import DEFAULT_REFERENCE, choose_reference
 from leaderboards.rows import (
     CELL,
     COSTS,
+    HALVES,
     METRICS,
     QUALITY,
     SHARES,
@@ -35,7 +37,6 @@ from leaderboards.rows import (
     within_plan,
 )
 
-DEFAULT_REFERENCE = "k-centers"
 PARTIAL = "partial"
 RowKey = tuple[str, str]
 """What a row of a table stands for: a method and its parameters."""
@@ -198,21 +199,6 @@ def board_of(rows: pd.DataFrame, reference: str | None = None) -> Leaderboard:
     )
 
 
-def choose_reference(
-    cells: list[CellResult], labels: Mapping[RowKey, str], wanted: str | None
-) -> RowKey | None:
-    """Return the row that is the reference; of a method's variants the one with most cells."""
-    counts = Counter(cell.row for cell in cells if cell.id.dpc != "0")
-    names = {name for row in counts for name in (row[0], labels[row])}
-    if wanted is not None and wanted not in names:
-        raise InputError(
-            f"reference {wanted!r} has no cells in this suite.{did_you_mean(wanted, list(names))}"
-        )
-    name = wanted or DEFAULT_REFERENCE
-    rows = [row for row in counts if labels[row] == name] or [r for r in counts if r[0] == name]
-    return min(rows, key=lambda row: (-counts[row], row), default=None)
-
-
 def _choose_suite(rows: pd.DataFrame, suite: str | None) -> str:
     suites = sorted(rows.suite.unique())
     if suite is None and len(suites) > 1:
@@ -229,7 +215,9 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
     code = rows.groupby(CELL, sort=False).ngroup().to_numpy()
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     ok = (rows.status == Status.OK).to_numpy()
-    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY]].groupby(code[ok])
+    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES]].groupby(
+        code[ok]
+    )
     averages = measured.mean()
     averages["peak_memory_mb"] = measured["peak_memory_mb"].max()
     averages = averages.reindex(range(len(starts)))

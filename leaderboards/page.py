@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from leaderboards.agreement import agreement_table
+from leaderboards import sections
 from leaderboards.averages import (
     MIN_TASKS,
     across_learners,
@@ -13,17 +11,13 @@ from leaderboards.averages import (
     rank_tests,
     summary_tables,
 )
-from leaderboards.caption import reading_points, setup_tables, summary_sentences
-from leaderboards.costs import precision_table, run_table, set_table
-from leaderboards.coverage import count_table, gap_table
-from leaderboards.fidelity import fidelity_table
+from leaderboards.caption import reading_points, summary_sentences
 from leaderboards.figures import rank_figure, scaling_figure
 from leaderboards.model import Leaderboard
-from leaderboards.preparation import preparation_table
 from leaderboards.resamples import RESAMPLES, Resamples
 from leaderboards.scores import is_wide, main_tables
 from leaderboards.standings import cell_standings, mean_standings
-from leaderboards.table import Page, Section, Table
+from leaderboards.table import Page, Section
 
 FEW_SETS = 10
 """Below this a bootstrap interval is too narrow to be printed without saying so."""
@@ -32,8 +26,8 @@ FEW_SETS = 10
 def make_page(board: Leaderboard) -> Page:
     """Return the page of a leaderboard, a pure function of its rows."""
     averages, resamples = columns(board), Resamples()
-    tables = [table for made in main_tables(board).values() for table in made]
-    sections = [
+    tables = [table for parts in main_tables(board).values() for table in parts]
+    made = [
         Section("", summary_sentences(board), reading_points(board)),
         _summary(board, averages) if is_wide(board) else None,
         Section("Scores", _what_scores_show(board), tables=tuple(tables)),
@@ -41,15 +35,16 @@ def make_page(board: Leaderboard) -> Page:
         _scaling(board, averages, resamples),
         _standings(board, averages, resamples),
         _ranks(board, averages),
-        _fidelity(board),
-        _agreement(board),
-        _costs(board),
-        _preparation(board),
-        _precision(board),
-        _coverage(board),
-        _setup(board),
+        sections.fidelity(board),
+        sections.agreement(board),
+        sections.shortcuts(board),
+        sections.costs(board),
+        sections.preparation(board),
+        sections.precision(board),
+        sections.coverage(board),
+        sections.setup(board),
     ]
-    return Page(f"Leaderboard: {board.suite}", tuple(section for section in sections if section))
+    return Page(f"Leaderboard: {board.suite}", tuple(section for section in made if section))
 
 
 def _summary(board: Leaderboard, averages: list) -> Section | None:
@@ -160,107 +155,6 @@ def _ranks(board: Leaderboard, averages: list) -> Section | None:
     )
 
 
-def _fidelity(board: Leaderboard) -> Section | None:
-    table = fidelity_table(board)
-    if table is None:
-        return None
-    return Section(
-        "Beside the papers",
-        (
-            "Published figures of the same task, method, learner and budget, or of what stands in "
-            "for them, with ours and its interval. What we ran otherwise is listed as far as the "
-            "rows tell it: a difference beside a long list says little about either side. The "
-            "papers' figures are means and standard deviations over runs, in points.",
-        ),
-        tables=(table,),
-    )
-
-
-def _agreement(board: Leaderboard) -> Section | None:
-    table = agreement_table(board)
-    if table is None:
-        return None
-    return Section(
-        "Does the order depend on the learner?",
-        (
-            "Kendall's rank correlation (tau-b) between two learners' orders of the methods, "
-            "averaged over the tasks and DPCs that both have (their number in brackets): 1 is the "
-            "same order, 0 no relation, −1 the reverse. It is of mean scores, so noise lowers it.",
-        ),
-        tables=(table,),
-    )
-
-
-def _costs(board: Leaderboard) -> Section | None:
-    tables = _there(set_table(board), run_table(board))
-    if not tables:
-        return None
-    return Section(
-        "Costs and contents",
-        (
-            "Sets: means over the tasks a method has. Trainings: means over cells, and the "
-            "highest peak of memory. A copy equals a training row after normalisation; the "
-            "8-gram columns give the share of rows with eight words in a row that also stand in "
-            f"the split.{_quality(board)}",
-        ),
-        tables=tables,
-    )
-
-
-def _quality(board: Leaderboard) -> str:
-    """Explain the columns of the sets' quality, which rows of an earlier version lack."""
-    if not any(np.isfinite(cell.averages["distinct_2"]) for cell in board.cells):
-        return ""
-    return (
-        " The teacher is a TF-IDF SVM of training rows, never of the row that it judges; distinct "
-        "n-grams are a share of all n-grams of a set, and fall with its length."
-    )
-
-
-def _preparation(board: Leaderboard) -> Section | None:
-    table = preparation_table(board)
-    if table is None:
-        return None
-    return Section(
-        "Learned once per task",
-        (
-            "Some methods learn something from the training pool before they make their sets, "
-            "once for all budgets. Phases that methods share were run once and count for each. "
-            "Brackets hold 95% intervals.",
-        ),
-        tables=(table,),
-    )
-
-
-def _precision(board: Leaderboard) -> Section | None:
-    table = precision_table(board)
-    if table is None:
-        return None
-    return Section(
-        "How sure",
-        (
-            "Medians over complete cells. ICC is the share of a run's variance that its set "
-            "explains; the design effect is by how much that inflates the variance of a mean over "
-            "runs. The smallest detectable difference from the reference, in points, is what these "
-            "sets would find 80% of the time, before Holm.",
-        ),
-        tables=(table,),
-    )
-
-
-def _coverage(board: Leaderboard) -> Section:
-    gaps = gap_table(board)
-    said = "Cells by status." if gaps else "Cells by status: nothing is missing."
-    return Section("Coverage", (said,), tables=_there(count_table(board), gaps))
-
-
-def _setup(board: Leaderboard) -> Section:
-    said = (
-        f"Every number on this page is computed from {board.n_rows:,} rows (digest {board.digest})."
-    )
-    return Section("Setup", (said,), tables=setup_tables(board))
-
-
 def _what_scores_show(board: Leaderboard) -> tuple[str, ...]:
     """Say how the main tables go, and name what has no score at all and so is in none."""
     scored = [cell.id for cell in board.cells if cell.summary is not None]
@@ -283,7 +177,3 @@ def _tasks(board: Leaderboard, averages: list) -> str:
         return f"all {sizes[0]}"
     number = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0] if sizes else 0}"
     return f"{number} of {len(board.tasks)}, in each column those that its methods share"
-
-
-def _there(*tables: Table | None) -> tuple[Table, ...]:
-    return tuple(table for table in tables if table is not None)

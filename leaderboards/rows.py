@@ -30,14 +30,17 @@ SIZES = ["set_rows", "set_words", "set_bytes", "set_floats"]
 SHARES = ["copies", "overlap_train", "overlap_test"]
 QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement"]
 
+HALVES = ["low_overlap", "high_overlap"]
+"""Accuracy on the test pairs that share few of their words, and many; of pair tasks only."""
+
 INTEGERS = ["set_index", "seed_index", "planned_sets", "planned_seeds"]
-FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, "created"]
+FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, "created"]
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
-    "environment", "created", "info", "preparation", *QUALITY,
+    "environment", "created", "info", "preparation", *QUALITY, *HALVES,
 ]  # fmt: skip
-OPTIONAL = {"preparation": "", **dict.fromkeys(QUALITY, float("nan"))}
+OPTIONAL = {"preparation": "", **dict.fromkeys([*QUALITY, *HALVES], float("nan"))}
 """Columns that rows of an earlier version lack, and what they then hold."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmark.bundles.arrays import read_predictions
 from benchmark.core.data import TaskData
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, UnavailableError
@@ -24,7 +25,8 @@ from benchmark.core.seeding import seed_of
 from benchmark.predictions import file_name
 from evaluators.audits import TextIndex, normalise
 from evaluators.scoring import score
-from leaderboards.rows import CELL, METRICS, parse
+from evaluators.word_overlap import half_scores, low_half
+from leaderboards.rows import CELL, HALVES, METRICS, parse
 
 TOLERANCE = 1e-9
 """Scores are sums of whole numbers divided once; any two machines agree far below this."""
@@ -140,6 +142,10 @@ class TaskChecks:
         return places
 
     @cached_property
+    def _low_half(self) -> np.ndarray:
+        return low_half(self.data.test.columns)
+
+    @cached_property
     def _shared(self) -> set[tuple[str, ...]]:
         """Texts that stand in both the test split and the pool."""
         return self._test_places.keys() & set(_rows_of(self.data.pool.texts()))
@@ -217,7 +223,9 @@ class TaskChecks:
         """Score a cell's predictions again, also without test rows that its sets hold."""
         keys = set(rows.run_key)
         try:
-            found = dict(_arrays(self.folder / "predictions" / file_name(cell), self._limit, keys))
+            found = dict(
+                read_predictions(self.folder / "predictions" / file_name(cell), self._limit, keys)
+            )
         except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
             self._problem(f"predictions of {cell.label}: {str(error)[:200]}")
             return
@@ -235,10 +243,14 @@ class TaskChecks:
                 )
                 return
             again = self._score(line.run_key, predicted)
-            said = {name: getattr(line, name) for name in METRICS}
+            if self.data.task.is_pair:
+                again |= half_scores(predicted, labels, self._low_half)
+            said = {name: getattr(line, name) for name in (*METRICS, *HALVES)}
             said["score"] = line.score
             again["score"] = again[self.data.task.metric]
             for name, value in said.items():
+                if name in HALVES and np.isnan(value):
+                    continue  # rows of an earlier version
                 if not np.isclose(value, again.get(name, np.nan), 0, TOLERANCE, equal_nan=True):
                     self._problem(
                         f"{cell.label}, set {line.set_index}, seed {line.seed_index}: {name} is "
@@ -284,20 +296,3 @@ class TaskChecks:
 
 def _rows_of(columns: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
     return [tuple(map(normalise, row)) for row in zip(*columns.values(), strict=True)]
-
-
-def _arrays(path: Path, limit: int, keys: set[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield run key and classes of a `.npz`, its sizes checked before anything is unpacked."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        names = [entry.filename.removesuffix(".npy") for entry in entries]
-        if len(set(names)) != len(names) or (odd := set(names) - keys):
-            raise ValueError(f"{len(odd)} arrays are of no run of the cell" if odd else "repeated")
-        if any(entry.file_size > limit for entry in entries):
-            raise ValueError("an array is larger than one number a test row")
-        for entry, name in zip(entries, names, strict=True):
-            with archive.open(entry) as handle:
-                array = np.lib.format.read_array(handle, allow_pickle=False)
-            if array.ndim != 1 or array.dtype.kind != "u" or array.size == 0:
-                raise ValueError(f"run {name[:12]}: not a row of class indices")
-            yield name, array

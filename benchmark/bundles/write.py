@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import uuid
-import zipfile
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmark.bundles.arrays import save_predictions
 from benchmark.bundles.layout import ENVIRONMENTS, FORMAT, HEAD, ROWS, STATISTICS, write_sums
 from benchmark.core.errors import InputError
 from benchmark.core.records import CellId, Status
@@ -23,9 +21,6 @@ from benchmark.store import Store
 from leaderboards import build_leaderboard, render
 from leaderboards.publish import without_paths
 from leaderboards.rows import CELL, normalise, within_plan
-
-FIRST_DAY = (1980, 1, 1, 0, 0, 0)
-"""The date of every entry of a ZIP file: equal predictions make equal files."""
 
 
 def write_bundle(store: Store, suite: str, out: Path) -> tuple[int, list[str]]:
@@ -63,17 +58,6 @@ def write_bundle(store: Store, suite: str, out: Path) -> tuple[int, list[str]]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return n_cells, labels
-
-
-def save_predictions(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write arrays of class indices by run key as a compressed `.npz`, byte for byte the same."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for key in sorted(arrays):
-            buffer = io.BytesIO()
-            np.save(buffer, arrays[key], allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{key}.npy", FIRST_DAY)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, buffer.getvalue(), compresslevel=6)
 
 
 def _complete(rows: pd.DataFrame) -> np.ndarray:

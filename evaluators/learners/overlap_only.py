@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.learner import TestTexts, register_learner
-from evaluators.audits import normalise
 from evaluators.linear import Linear, LinearLearner
+from evaluators.word_overlap import word_overlap
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -49,21 +49,3 @@ class OverlapOnly(LinearLearner):
         """Return the figures of the set's pairs."""
         columns = {name: distilled.columns[name] for name in test.columns}
         return word_overlap(columns), lambda fit: prepared @ fit.coef.T + fit.intercept
-
-
-def word_overlap(columns: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """Return words in common as shares of both texts' words, the first's, the second's: (n, 3).
-
-    Words are counted once each, lower-cased, without marks; a text without words shares nothing.
-
-    Raises:
-        ValueError: there are not two columns.
-    """
-    if len(columns) != 2:
-        raise ValueError("word overlap is of the two texts of a pair")
-    figures = np.zeros((len(next(iter(columns.values()))), 3))
-    for row, (first, second) in enumerate(zip(*columns.values(), strict=True)):
-        a, b = set(normalise(first).split()), set(normalise(second).split())
-        if a and b:
-            figures[row] = len(a & b) / np.array([len(a | b), len(a), len(b)])
-    return figures

@@ -10,7 +10,7 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.learner import Run, TestTexts, build_learner
 from benchmark.core.method import METHODS
 from benchmark.core.task import Task
-from evaluators.learners.overlap_only import word_overlap
+from evaluators.word_overlap import half_scores, low_half, word_overlap
 
 WORDS = np.array([f"word{number}" for number in range(200)])
 
@@ -72,3 +72,13 @@ def test_single_texts_are_a_structural_skip_and_no_gap() -> None:
     assert structural_mismatch(method, build_learner("tfidf-lr"), single) == ""
     with pytest.raises(ValueError, match="the two texts of a pair"):
         word_overlap({"text": ["a"]})
+
+
+def test_halves_are_of_few_and_many_words_in_common() -> None:
+    columns = {"a": ["x y", "x y", "x y", "x y", "x"], "b": ["x y", "z", "x", "x z", "x"]}
+    low = low_half(columns)
+    assert low.tolist() == [False, True, False, True, False]
+    scores = half_scores(np.array([0, 1, 0, 1, 1]), np.array([0, 1, 1, 0, 1]), low)
+    assert scores == {"low_overlap": 0.5, "high_overlap": pytest.approx(2 / 3)}
+    assert low_half({"a": ["x", "x"], "b": ["x", "x"]}).tolist() == [True, False]
+    assert list(half_scores(np.array([0]), np.array([0]), np.array([False]))) == ["high_overlap"]

@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 from benchmark.bundles import layout
+from benchmark.bundles.arrays import save_predictions
 from benchmark.bundles.layout import SUMS, write_sums
-from benchmark.bundles.write import save_predictions, write_bundle
+from benchmark.bundles.write import write_bundle
 from benchmark.core.distilled import DistilledSet
 from benchmark.store import Store
 from leaderboards import build_leaderboard, render
