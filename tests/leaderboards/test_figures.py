@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leaderboards import build_leaderboard, check_published, merge, render, render_published
-from leaderboards.drawing import COLOURS, difference, draw
+from leaderboards.drawing import COLOURS, difference, draw, look
 from leaderboards.figures import CurvePanel
 from leaderboards.page import make_page
 
@@ -119,6 +119,11 @@ def test_colours_can_be_told_apart_without_red_or_green() -> None:
     for seen in (rgb, (rgb**2.2) @ deutan.T, (rgb**2.2) @ protan.T):
         distance = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
         assert distance[~np.eye(len(seen), dtype=bool)].min() > 0.08
+
+
+def test_lines_of_many_methods_differ_in_more_than_their_markers() -> None:
+    lines = [(look(place)["color"], look(place)["linestyle"]) for place in range(3 * len(COLOURS))]
+    assert len(set(lines)) == len(lines)
 
 
 # What `--check` finds
