@@ -86,7 +86,7 @@ def _quality(board: Leaderboard) -> str:
     if not any(np.isfinite(cell.averages["distinct_2"]) for cell in board.cells):
         return ""
     return (
-        " The teacher is a TF-IDF SVM of training rows, never of the row that it judges; distinct "
+        " The teacher is naive Bayes on words of training rows, never the judged one; distinct "
         "n-grams are a share of all n-grams of a set, and fall with its length."
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluators.label_agreement import LabelTeachers
+from evaluators.label_agreement import LabelTeachers, NaiveBayes
 
 GOOD, BAD = ["fine", "warm", "funny", "great"], ["dull", "flat", "weak", "poor"]
 
@@ -62,3 +62,20 @@ def test_the_order_of_the_pool_and_the_split_into_columns_do_not_matter(teachers
 def test_a_pool_that_teaches_nothing_has_no_agreement(texts, labels) -> None:
     teachers = LabelTeachers({"text": texts}, np.array(labels))
     assert np.isnan(teachers.agreement({"text": ["a b"]}, np.array([0])))
+
+
+def test_the_teacher_is_scikit_learns_naive_bayes() -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+
+    rng = np.random.default_rng(5)
+    words = [f"w{number}" for number in range(60)]
+    labels = rng.integers(3, size=200)
+    texts = [" ".join(rng.choice(words[label * 15 : label * 15 + 30], 6)) for label in labels]
+    new = [" ".join(rng.choice(words, 5)) for _ in range(100)] + ["unknown"]
+    counter = CountVectorizer(token_pattern=r"\S+")
+    theirs = MultinomialNB().fit(counter.fit_transform(texts), labels)
+    ours = NaiveBayes.of([text.split() for text in texts], labels)
+    expected = theirs.predict(counter.transform(new))
+    assert ours.predict([text.split() for text in new]).tolist() == expected.tolist()
+    assert NaiveBayes.of([["a"]], np.array([1])) is None
