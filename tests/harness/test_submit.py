@@ -377,6 +377,14 @@ def fewer_copies(bundle: Bundle) -> None:
     bundle.change(lambda rows: rows.set_hash == rows.set_hash[mood(rows)].iloc[0], copies=0.5)
 
 
+def more_variety(bundle: Bundle) -> None:
+    bundle.change(lambda rows: rows.set_hash == rows.set_hash[mood(rows)].iloc[0], distinct_2=0.1)
+
+
+def better_labels(bundle: Bundle) -> None:
+    bundle.change(lambda rows: rows.task == "mood", label_agreement=0.999)
+
+
 def fewer_words(bundle: Bundle) -> None:
     bundle.change(lambda rows: rows.set_hash == rows.set_hash[mood(rows)].iloc[0], set_words=3.0)
 
@@ -476,6 +484,8 @@ def other_recipe(info: dict) -> None:
         (other_budget, "its sets have 4 rows a class"),
         (fewer_copies, "copies is 0.5, its texts give 1"),
         (fewer_words, "set_words is 3, its texts give"),
+        (more_variety, "distinct_2 is 0.1, its texts give"),
+        (better_labels, "label_agreement is 0.999, its texts give"),
         (other_environment, "environments.json: not the environments that the rows name"),
         (other_statistics, "statistics.csv, line 5: not what the rows give"),
         (other_column, "its columns are not those of a leaderboard: note"),
