@@ -10,6 +10,7 @@ from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner
 from benchmark.core.library import Library
 from benchmark.core.method import Method
+from benchmark.core.task import Task
 
 
 def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
@@ -48,14 +49,17 @@ def missing_for(library: Library, method: Method, learner: Learner) -> str:
     return ""
 
 
-def is_structural_mismatch(method: Method, learner: Learner) -> bool:
-    """Whether the learner cannot use the method's kind of sets at all.
+def structural_mismatch(method: Method, learner: Learner, task: Task) -> str:
+    """Say why the learner cannot use such sets at all, "" if it can.
 
     Input embeddings are for the model whose word table they stand in for.
     """
+    usable = method.level in learner.levels
     if method.level == "embedding":
-        return not learner.reads_embeddings_for(method.embeds_for)
-    return method.level not in learner.levels
+        usable = learner.reads_embeddings_for(method.embeds_for)
+    if not usable:
+        return f"{method.level}-level set"
+    return "single texts, no pairs" if learner.pairs_only and not task.is_pair else ""
 
 
 def with_models(library: Library, cell: Cell) -> Cell:

@@ -13,13 +13,17 @@ from benchmark.core.keys import canonical_json
 from benchmark.schema import CELL
 from benchmark.store import Store
 
-METRICS = ("accuracy", "macro_f1", "f1", "matthews", "accuracy_f1")
+METRICS = ("accuracy", "macro_f1", "f1", "matthews", "accuracy_f1", "low_overlap", "high_overlap")
 FACTS = {
     "distil_seconds": "distil_seconds",
     "set_rows": "rows",
     "set_words": "words",
     "set_bytes": "bytes",
     "set_floats": "floats",
+    "set_tokens": "tokens",
+    "distinct_1": "distinct_1",
+    "distinct_2": "distinct_2",
+    "label_agreement": "label_agreement",
     "copies": "copies",
     "overlap_train": "overlap_train",
     "overlap_test": "overlap_test",

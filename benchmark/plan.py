@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmark.availability import is_structural_mismatch, missing_for, task_facts, with_models
+from benchmark.availability import missing_for, structural_mismatch, task_facts, with_models
 from benchmark.budgets import Budgeted, budgets_of, check_budgets
 from benchmark.cells import Cell, SkippedCell, TaskFacts
 from benchmark.core.catalogue import Block, Protocol, Suite
@@ -85,8 +85,7 @@ def make_plan(options: Options, library: Library) -> Plan:
             for cell, unavailable in planner.cells_of(block, task, order):
                 if unavailable:
                     skipped.append(SkippedCell(cell.record(unavailable)))
-                elif is_structural_mismatch(cell.method, cell.learner):
-                    why = f"{cell.method.level}-level set"
+                elif why := structural_mismatch(cell.method, cell.learner, catalogue.task(task)):
                     skipped.append(SkippedCell(cell.record(why, structural=True)))
                 else:
                     cells.append(with_models(library, cell))

@@ -33,8 +33,7 @@ class Predictions:
 
     def path(self, cell: CellId) -> Path:
         """File with a cell's predictions: one array of class indices per run key (`.npz`)."""
-        name = sha256_text(canonical_json(_values(cell)))[:16]
-        return self.store.root / "predictions" / cell.suite / f"{name}.npz"
+        return self.store.root / "predictions" / cell.suite / file_name(cell)
 
     def load(self, cell: CellId) -> dict[str, np.ndarray]:
         """Predicted classes of a finished cell, by run key; raises `DamagedFileError`."""
@@ -120,6 +119,11 @@ class Predictions:
             f"SELECT DISTINCT {', '.join(CELL)} FROM rows WHERE run_key=?", (run_key,)
         )
         return (CellId(*row) for row in found.fetchall())
+
+
+def file_name(cell: CellId) -> str:
+    """Name of the file with a cell's predictions, in a store and in a bundle."""
+    return f"{sha256_text(canonical_json(_values(cell)))[:16]}.npz"
 
 
 def _values(cell: CellId) -> list[str]:

@@ -27,6 +27,7 @@ from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.states import FOUND, SECONDS, preparation_facts, prepare_state
+from benchmark.set_facts import set_facts
 from benchmark.usage import Clock, PeakMemory
 
 FATAL = (
@@ -136,7 +137,7 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         "distil_memory_mb": memory.megabytes(),
         **distilled.size(),
     }
-    facts.update(_overlaps(distilled, data, library))
+    facts.update(set_facts(distilled, data, library))
     facts["job_seconds"] = time.perf_counter() - begun - (started - loaded)
     return SetRecord(job.set_key, distilled.content_hash, Status.OK, "", job.ingredients, facts)
 
@@ -149,24 +150,6 @@ def distil(
 
     with threadpool_limits(limits=1):
         return method.distil(pool, budget, numpy_generator(seed), state)
-
-
-def _overlaps(distilled: DistilledSet, data: TaskData, library: Library) -> dict[str, float]:
-    if distilled.columns is None:
-        return {}
-    from evaluators.audits import TextIndex
-
-    scratch = library.test_texts(data.task.name).scratch
-    if "audits" not in scratch:
-        scratch["audits"] = TextIndex(data.pool.texts()), TextIndex(data.test.columns)
-    train, test = scratch["audits"]
-    whole = len(distilled) == len(data.pool)
-    return {
-        "copies": 1.0 if whole else train.copies(distilled.columns),
-        "overlap_train": train.overlap(distilled.columns),
-        "overlap_test": test.overlap(distilled.columns),
-        "test_copies": test.copies(distilled.columns),
-    }
 
 
 def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
@@ -190,7 +173,7 @@ def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
         outcomes = learner.fit_predict(ready, texts, models)
         for number, (run, outcome) in enumerate(zip(runs, outcomes, strict=False)):
             spent = clock.got() | _effort(learner, ready[number].distilled, texts)
-            trained = _score(run, outcome, data, memory.megabytes(), spent)
+            trained = _score(run, outcome, data, memory.megabytes(), spent, texts.scratch)
             if job.keep_logits is not None and outcome.scores is not None:
                 _keep_logits(job.keep_logits, run.run_key, outcome.scores)
             done += 1
@@ -233,8 +216,10 @@ def _score(
     data: TaskData,
     megabytes: float,
     spent: Mapping[str, float],
+    scratch: dict[Any, Any],
 ) -> Trained:
     from evaluators.scoring import score
+    from evaluators.word_overlap import half_scores, low_half
 
     costs = {
         **spent,
@@ -253,6 +238,10 @@ def _score(
         return Trained(record)
     predictions = outcome.scores.argmax(axis=1)
     scores = score(data.task.metric, predictions, data.test.labels, data.task.n_classes)
+    if data.task.is_pair:
+        if "low half" not in scratch:
+            scratch["low half"] = low_half(data.test.columns)
+        scores |= half_scores(predictions, data.test.labels, scratch["low half"])
     record = RunRecord(run.run_key, Status.OK, "", scores, costs, run.ingredients)
     return Trained(record, predictions)
 

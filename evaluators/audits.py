@@ -1,4 +1,4 @@
-"""Audits of distilled texts: copies of training rows, and 8-grams shared with train and test."""
+"""Audits of distilled texts: copies of training rows, 8-grams shared with a split, variety."""
 
 from __future__ import annotations
 
@@ -11,11 +11,35 @@ Columns = Mapping[str, Sequence[str]]
 NGRAM = 8
 TEXTS_PER_PART = 1000
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def normalise(text: str) -> str:
     """Lower-case a text and keep its words only, one space apart (as it is if it has none)."""
     return " ".join(_WORD.findall(text.lower())) or " ".join(text.split())
+
+
+def tokens(columns: Columns) -> int:
+    """Count words and marks: a mark is a token of its own, as BERT's tokenizer first splits."""
+    return sum(len(_TOKEN.findall(text)) for texts in columns.values() for text in texts)
+
+
+def distinct(columns: Columns, n: int) -> float:
+    """Return the share of n-grams that are different ones, counted within texts; 1 without any.
+
+    Texts of a set that say the same in the same words have a low value. It falls with the length
+    of the set, so only sets of one budget compare.
+
+    Source: Li et al. 2016, distinct-n.
+    """
+    grams = [
+        tuple(words[start : start + n])
+        for texts in columns.values()
+        for text in texts
+        for words in [normalise(text).split()]
+        for start in range(len(words) - n + 1)
+    ]
+    return len(set(grams)) / len(grams) if grams else 1.0
 
 
 class TextIndex:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.core.seeding import numpy_generator, seed_of
-from evaluators.statistics import friedman, two_stage_bootstrap
+from evaluators.statistics import Friedman, friedman
 from evaluators.statistics.across_tasks import MIN_TASKS
 from leaderboards.model import CellResult, Leaderboard, RowKey
+from leaderboards.resamples import Resamples
 from leaderboards.rounding import NOTHING, decimals, p_value, percent
 from leaderboards.table import Entry, Table, entries
-
-RESAMPLES = 1000
-"""Of a bootstrap: its noise in a 95% bound is a tenth of the standard error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ def summary_tables(board: Leaderboard, averages: list[Column]) -> list[Table]:
         head = [
             f"DPC {c.dpc}\n{what}"
             for c in mine
-            for what in (f"mean{_fewer(board, c)}", "rank", "+ / = / −")
+            for what in (f"mean{_fewer(board, c)}", "places", "+ / = / −")
         ]
         rows = [
             entries(board.labels[key], *(e for c in mine for e in _summary(c, key)))
@@ -71,7 +68,9 @@ def summary_tables(board: Leaderboard, averages: list[Column]) -> list[Table]:
     return tables
 
 
-def across_learners(board: Leaderboard, averages: list[Column]) -> list[Table]:
+def across_learners(
+    board: Leaderboard, averages: list[Column], resamples: Resamples
+) -> list[Table]:
     """Return for each DPC: methods by learners, the average and its bootstrap interval."""
     tables = []
     for dpc in board.dpcs:
@@ -81,7 +80,7 @@ def across_learners(board: Leaderboard, averages: list[Column]) -> list[Table]:
         if not body:
             continue
         rows = [
-            entries(board.labels[key], *(_interval(board.suite, c, key) for c in mine))
+            entries(board.labels[key], *(_interval(c, key, resamples) for c in mine))
             for key in [*body, *feet]
         ]
         header = ("method", *(f"{c.learner}{_fewer(board, c)}" for c in mine))
@@ -89,22 +88,30 @@ def across_learners(board: Leaderboard, averages: list[Column]) -> list[Table]:
     return tables
 
 
-def rank_table(board: Leaderboard, averages: list[Column]) -> Table | None:
-    """Return Friedman tests and critical differences, where there are ten tasks and 3 methods."""
-    rows = []
+def rank_tests(board: Leaderboard, averages: list[Column]) -> list[tuple[Column, Friedman]]:
+    """Return Friedman's test of each column that has ten tasks and three methods.
+
+    The methods in the result are the labels of their rows.
+    """
+    found = []
     for one in averages:
         methods = [key for key in board.rows if key in one.cells]
         if len(one.tasks) < MIN_TASKS or len(methods) < 3:
             continue
-        test = friedman(
-            {
-                task: {key: one.cells[key][place].mean for key in methods}
-                for place, task in enumerate(one.tasks)
-            }
-        )
-        names = board.labels
-        order = ", ".join(f"{names[k]} {decimals(r, 2)}" for k, r in test.average_ranks.items())
-        tied = "; ".join(" = ".join(names[k] for k in group) for group in test.groups)
+        scores = {
+            task: {board.labels[key]: one.cells[key][place].mean for key in methods}
+            for place, task in enumerate(one.tasks)
+        }
+        found.append((one, friedman(scores)))
+    return found
+
+
+def rank_table(tests: list[tuple[Column, Friedman]]) -> Table | None:
+    """Return Friedman tests and critical differences, where there are any."""
+    rows = []
+    for one, test in tests:
+        order = ", ".join(f"{name} {decimals(r, 2)}" for name, r in test.average_ranks.items())
+        tied = "; ".join(" = ".join(group) for group in test.groups)
         rows.append(
             entries(one.learner, one.dpc, order, tied or "none")
             + entries(str(test.n_tasks), p_value(test.p), decimals(test.critical_difference, 2))
@@ -152,32 +159,36 @@ def _mean(one: Column, key: RowKey) -> Entry:
     return Entry(f"{NOTHING} ({one.scored[key]} tasks)" if one.scored[key] else "")
 
 
+def mean_places(cells: Sequence[CellResult]) -> tuple[float, float]:
+    """Return the first and the last place that the data leave open, as means over cells.
+
+    NaN where a cell is not ranked.
+    """
+    if not cells or any(cell.rank.rank is None for cell in cells):
+        return float("nan"), float("nan")
+    first, last = np.mean([cell.rank.interval for cell in cells], axis=0)
+    return float(first), float(last)
+
+
 def _summary(one: Column, key: RowKey) -> tuple[Entry, Entry, Entry]:
     cells = one.cells.get(key, ())
-    ranks = [cell.rank.rank for cell in cells if cell.rank.rank is not None]
-    rank = float(np.mean(ranks)) if ranks and len(ranks) == len(cells) else float("nan")
+    first, last = mean_places(cells)
+    ranked = not np.isnan(first)
     tested = [c.comparison for c in cells if c.comparison and not np.isnan(c.comparison.p_holm)]
     better = sum(test.direction == "better" for test in tested)
     worse = sum(test.direction == "worse" for test in tested)
     counts = f"{better} / {len(tested) - better - worse} / {worse}" if tested else ""
+    places = f"{decimals(first, 1)} to {decimals(last, 1)}" if ranked else NOTHING
     return (
         _mean(one, key),
-        Entry(decimals(rank, 1) if cells else "", value=rank if ranks else None),
+        Entry(places if cells else "", value=first if ranked else None),
         Entry(counts, value=float(better - worse) if tested else None),
     )
 
 
-def _interval(suite: str, one: Column, key: RowKey) -> Entry:
-    entry, cells = _mean(one, key), one.cells.get(key, ())
-    if not cells or any(len(cell.scores) < 2 for cell in cells):
+def _interval(one: Column, key: RowKey, resamples: Resamples) -> Entry:
+    entry, bounds = _mean(one, key), resamples.interval(one.cells.get(key, ()))
+    if bounds is None:
         return entry
-    method, params = key
-    seed = seed_of(
-        "leaderboard interval",
-        suite=suite, method=method, params=params, learner=one.learner, dpc=one.dpc,
-    )  # fmt: skip
-    result = two_stage_bootstrap(
-        [cell.scores for cell in cells], rng=numpy_generator(seed), n_resamples=RESAMPLES
-    )
-    bounds = f"({percent(result.ci_low)} to {percent(result.ci_high)})"
-    return Entry(f"{entry.text} {bounds}", partial=entry.partial, value=entry.value)
+    text = f"{entry.text} ({percent(bounds[0])} to {percent(bounds[1])})"
+    return Entry(text, partial=entry.partial, value=entry.value)

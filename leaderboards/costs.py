@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboards.model import CellResult, Leaderboard
 from leaderboards.rounding import brief, decimals, percent
-from leaderboards.rows import COSTS, SHARES, SIZES
+from leaderboards.rows import COSTS, QUALITY, SHARES, SIZES
 from leaderboards.table import Entry, Table, entries
 
 Show = Callable[[float], str]
@@ -18,18 +18,22 @@ SET_FIGURES: dict[str, tuple[str, Show]] = {
     "distil_seconds": ("made in\n(s a set)", brief),
     "set_rows": ("rows", brief),
     "set_words": ("words", brief),
+    "set_tokens": ("tokens", brief),
     "set_bytes": ("bytes", brief),
     "set_floats": ("floats", brief),
     "copies": ("copies of\ntrain rows (%)", percent),
     "overlap_train": ("8-gram in\ntrain (%)", percent),
     "overlap_test": ("8-gram in\ntest (%)", percent),
+    "label_agreement": ("labels that the\nteacher shares (%)", percent),
+    "distinct_1": ("distinct\n1-grams (%)", percent),
+    "distinct_2": ("distinct\n2-grams (%)", percent),
 }
 RUN_FIGURES: dict[str, tuple[str, Show]] = {
     "train_seconds": ("train\n(s a run)", brief),
     "predict_seconds": ("predict\n(s a run)", brief),
     "peak_memory_mb": ("peak memory\n(MB)", brief),
 }
-assert {*SET_FIGURES, *RUN_FIGURES} == {*COSTS, *SIZES, *SHARES}
+assert {*SET_FIGURES, *RUN_FIGURES} == {*COSTS, *SIZES, *SHARES, *QUALITY}
 
 
 def set_table(board: Leaderboard) -> Table | None:

@@ -11,7 +11,7 @@ from leaderboards.latex import to_latex
 from leaderboards.markdown import to_markdown
 from leaderboards.model import CellResult, Leaderboard
 from leaderboards.rounding import steady
-from leaderboards.rows import COSTS, METRICS, SHARES, SIZES
+from leaderboards.rows import COSTS, HALVES, METRICS, QUALITY, SHARES, SIZES
 from leaderboards.table import one_line
 from leaderboards.webpage import to_html
 
@@ -74,6 +74,7 @@ def _record(cell: CellResult) -> dict[str, object]:
         "device": cell.device,
         **{name: cell.averages[name] for name in (*SIZES, *SHARES)},
         "sampling": str(cell.info.get("sampling", "")),
+        **{name: cell.averages[name] for name in (*QUALITY, *HALVES)},
     }
 
 

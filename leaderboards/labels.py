@@ -37,7 +37,7 @@ def row_labels(cells: Sequence[CellResult]) -> dict[RowKey, str]:
     shown = {
         (method, params): text
         for method, texts in variants.items()
-        for params, text in zip(texts, _differences(texts), strict=True)
+        for params, text in zip(texts, differences(texts), strict=True)
     }
     return {
         row: row[0] + shown[row] + (" (submitted)" if row in submitted else "")
@@ -45,7 +45,7 @@ def row_labels(cells: Sequence[CellResult]) -> dict[RowKey, str]:
     }
 
 
-def _differences(variants: Sequence[str]) -> list[str]:
+def differences(variants: Sequence[str]) -> list[str]:
     """Return for each variant ` (name=value, ...)`, with the names whose values are not shared."""
     parsed = [parse(text) for text in variants]
     names = sorted(set().union(*parsed))

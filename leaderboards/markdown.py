@@ -7,17 +7,21 @@ import re
 from leaderboards.grid import grid
 from leaderboards.model import Leaderboard
 from leaderboards.page import make_page
-from leaderboards.table import Entry, Section, Table, one_line
+from leaderboards.table import Entry, Page, Section, Table, one_line
 
 SPECIAL = str.maketrans({"&": "&amp;", ">": "&gt;"} | {mark: f"\\{mark}" for mark in "\\`*|[]$~#"})
 
 
 def to_markdown(board: Leaderboard) -> str:
-    """Return the page; it ends with a line break."""
-    page = make_page(board)
+    """Return the page without its figures; it ends with a line break."""
+    return page_text(make_page(board))
+
+
+def page_text(page: Page, *, figures: bool = False) -> str:
+    """Return a page as text; with `figures`, it shows the SVG files that lie beside it."""
     blocks = [f"# {escape(page.title)}"]
     for section in page.sections:
-        blocks += _section(section)
+        blocks += _section(section, figures)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -29,11 +33,15 @@ def escape(text: str) -> str:
     return text.replace("://", ":&#47;/")  # what others wrote makes no links
 
 
-def _section(section: Section) -> list[str]:
+def _section(section: Section, figures: bool) -> list[str]:
+    if section.figures and not (figures or section.tables):
+        return []
     blocks = [f"## {escape(section.title)}"] if section.title else []
     blocks += [escape(sentence) for sentence in section.sentences]
     if section.points:
         blocks.append("\n".join(f"- {escape(point)}" for point in section.points))
+    if figures:
+        blocks += [f"![{escape(one.alt)}]({one.name}.svg)" for one in section.figures]
     for table in section.tables:
         blocks += [f"### {escape(table.title)}"] if table.title else []
         blocks.append(_table(table))
@@ -49,4 +57,5 @@ def _table(table: Table) -> str:
 def _entry(entry: Entry) -> str:
     text = escape(entry.text)
     text = f"**{text}**" if entry.bold else text
+    text = f"[{text}]({entry.link})" if entry.link else text
     return text + (r"\*" if entry.star else "") + ("†" if entry.partial else "")

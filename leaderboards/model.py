@@ -7,7 +7,7 @@ full-data row stands in a family of its own, DPC 0, and is neither tested nor ra
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,10 +20,13 @@ from benchmark.core.records import CellId, Status
 from evaluators.statistics import CellSummary, Comparison, Rank, summarise
 from leaderboards.families import family_of, judge, recovered_shares
 from leaderboards.labels import row_labels
+from leaderboards.reference import DEFAULT_REFERENCE, choose_reference
 from leaderboards.rows import (
     CELL,
     COSTS,
+    HALVES,
     METRICS,
+    QUALITY,
     SHARES,
     SIZES,
     digest,
@@ -34,7 +37,6 @@ from leaderboards.rows import (
     within_plan,
 )
 
-DEFAULT_REFERENCE = "k-centers"
 PARTIAL = "partial"
 RowKey = tuple[str, str]
 """What a row of a table stands for: a method and its parameters."""
@@ -59,7 +61,7 @@ class CellResult:
     planned: tuple[int, int]
     metric: str
     info: Mapping[str, Any]
-    scores: tuple[np.ndarray, ...]
+    scores: Sequence[np.ndarray]
     summary: CellSummary | None
     averages: Mapping[str, float]
     device: str
@@ -164,7 +166,16 @@ def build_leaderboard(
     """
     rows = normalise(frame)
     suite = _choose_suite(rows, suite)
-    rows = rows[rows.suite == suite].reset_index(drop=True)
+    return board_of(rows[rows.suite == suite].reset_index(drop=True), reference)
+
+
+def board_of(rows: pd.DataFrame, reference: str | None = None) -> Leaderboard:
+    """Build the leaderboard of rows that are normalised already and of one suite.
+
+    Raises:
+        InputError: no row is within the plan, or an unknown reference.
+    """
+    suite = _choose_suite(rows, None)
     n_rows, fingerprint = len(rows), digest(rows)
     rows = within_plan(rows)
     if rows.empty:
@@ -180,31 +191,16 @@ def build_leaderboard(
         wanted=reference or DEFAULT_REFERENCE,
         cells=tuple(cells),
         labels=labels,
-        environments=tuple(parse(text) for text in sorted(set(ok.environment)) if text),
-        devices=tuple(sorted(set(ok.device) - {""})),
+        environments=tuple(parse(text) for text in sorted(ok.environment.unique()) if text),
+        devices=tuple(sorted(set(ok.device.unique()) - {""})),
         created=(ok.created.min(), ok.created.max()),
         n_rows=n_rows,
         digest=fingerprint,
     )
 
 
-def choose_reference(
-    cells: list[CellResult], labels: Mapping[RowKey, str], wanted: str | None
-) -> RowKey | None:
-    """Return the row that is the reference; of a method's variants the one with most cells."""
-    counts = Counter(cell.row for cell in cells if cell.id.dpc != "0")
-    names = {name for row in counts for name in (row[0], labels[row])}
-    if wanted is not None and wanted not in names:
-        raise InputError(
-            f"reference {wanted!r} has no cells in this suite.{did_you_mean(wanted, list(names))}"
-        )
-    name = wanted or DEFAULT_REFERENCE
-    rows = [row for row in counts if labels[row] == name] or [r for r in counts if r[0] == name]
-    return min(rows, key=lambda row: (-counts[row], row), default=None)
-
-
 def _choose_suite(rows: pd.DataFrame, suite: str | None) -> str:
-    suites = sorted(set(rows.suite))
+    suites = sorted(rows.suite.unique())
     if suite is None and len(suites) > 1:
         raise InputError(f"the rows hold several suites, name one: {', '.join(suites)}")
     if not suites:
@@ -219,7 +215,9 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
     code = rows.groupby(CELL, sort=False).ngroup().to_numpy()
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     ok = (rows.status == Status.OK).to_numpy()
-    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES]].groupby(code[ok])
+    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES]].groupby(
+        code[ok]
+    )
     averages = measured.mean()
     averages["peak_memory_mb"] = measured["peak_memory_mb"].max()
     averages = averages.reindex(range(len(starts)))
@@ -241,17 +239,22 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
             metric=cell["metric"][0],
             info=parse(cell["info"][0]),
             scores=scores,
-            summary=summarise(scores) if scores else None,
+            summary=summarise(scores) if len(scores) else None,
             averages=dict(zip(names, averages[index].tolist(), strict=True)),
             device=", ".join(sorted(set(cell["device"][good]) - {""})),
             preparation=parse(next(filter(None, cell["preparation"]), "")),
         )
 
 
-def _by_set(scores: np.ndarray, sets: np.ndarray) -> tuple[np.ndarray, ...]:
+def _by_set(scores: np.ndarray, sets: np.ndarray) -> Sequence[np.ndarray]:
+    """Return one array of runs per set: the rows of a matrix where all have as many runs."""
     if not len(scores):
         return ()
-    return tuple(np.split(scores, np.flatnonzero(np.diff(sets)) + 1))
+    cuts = np.flatnonzero(np.diff(sets)) + 1
+    size = cuts[0] if len(cuts) else len(scores)
+    if (np.diff(cuts, prepend=0, append=len(scores)) == size).all():
+        return scores.reshape(-1, size)
+    return tuple(np.split(scores, cuts))
 
 
 def _outcome(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from leaderboards.agreement import agreement_table
-from leaderboards.averages import MIN_TASKS, across_learners, columns, rank_table, summary_tables
-from leaderboards.caption import reading_points, setup_tables, summary_sentences
-from leaderboards.costs import precision_table, run_table, set_table
-from leaderboards.coverage import count_table, gap_table
+from leaderboards import sections
+from leaderboards.averages import (
+    MIN_TASKS,
+    across_learners,
+    columns,
+    rank_table,
+    rank_tests,
+    summary_tables,
+)
+from leaderboards.caption import reading_points, summary_sentences
+from leaderboards.figures import rank_figure, scaling_figure
 from leaderboards.model import Leaderboard
-from leaderboards.preparation import preparation_table
+from leaderboards.resamples import RESAMPLES, Resamples
 from leaderboards.scores import is_wide, main_tables
-from leaderboards.table import Page, Section, Table
+from leaderboards.standings import cell_standings, mean_standings
+from leaderboards.table import Page, Section
 
 FEW_SETS = 10
 """Below this a bootstrap interval is too narrow to be printed without saying so."""
@@ -18,22 +25,26 @@ FEW_SETS = 10
 
 def make_page(board: Leaderboard) -> Page:
     """Return the page of a leaderboard, a pure function of its rows."""
-    averages = columns(board)
-    tables = [table for made in main_tables(board).values() for table in made]
-    sections = [
+    averages, resamples = columns(board), Resamples()
+    tables = [table for parts in main_tables(board).values() for table in parts]
+    made = [
         Section("", summary_sentences(board), reading_points(board)),
         _summary(board, averages) if is_wide(board) else None,
         Section("Scores", _what_scores_show(board), tables=tuple(tables)),
-        _across(board, averages),
+        _across(board, averages, resamples),
+        _scaling(board, averages, resamples),
+        _standings(board, averages, resamples),
         _ranks(board, averages),
-        _agreement(board),
-        _costs(board),
-        _preparation(board),
-        _precision(board),
-        _coverage(board),
-        _setup(board),
+        sections.fidelity(board),
+        sections.agreement(board),
+        sections.shortcuts(board),
+        sections.costs(board),
+        sections.preparation(board),
+        sections.precision(board),
+        sections.coverage(board),
+        sections.setup(board),
     ]
-    return Page(f"Leaderboard: {board.suite}", tuple(section for section in sections if section))
+    return Page(f"Leaderboard: {board.suite}", tuple(section for section in made if section))
 
 
 def _summary(board: Leaderboard, averages: list) -> Section | None:
@@ -49,16 +60,47 @@ def _summary(board: Leaderboard, averages: list) -> Section | None:
     return Section(
         "Summary",
         (
-            f"Mean score over the tasks of a column ({_tasks(board, averages)}), mean rank over "
-            "them (1 + the number of methods shown to be better, averaged), and counts against "
+            f"Mean score over the tasks of a column ({_tasks(board, averages)}); the places that "
+            "the data leave open, averaged over them: from 1 + the number of methods shown to be "
+            "better, to the number of methods less those shown to be worse; and counts against "
             f"the reference: {counts} Every task is below, under Scores.",
         ),
         tables=tables,
     )
 
 
-def _across(board: Leaderboard, averages: list) -> Section | None:
-    tables = tuple(across_learners(board, averages))
+def _standings(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+    """Say where each method stands: cell by cell, or averaged where there are too many cells."""
+    wide = is_wide(board)
+    made = mean_standings(board, averages, resamples) if wide else cell_standings(board)
+    if not made:
+        return None
+    over = (
+        "Places are averaged over the tasks, and so is the lead in points, with an interval by the "
+        f"bootstrap of the section above ({RESAMPLES:,} resamples); the other figures are medians "
+        "over the tasks, of which the CSV has each."
+        if wide
+        else "The lead is in points, with the interval of Welch's test, which is not corrected for "
+        "the number of methods; the p beside it is."
+    )
+    against = f"against {board.reference}" if board.reference else "against a reference"
+    return Section(
+        "Places and effects",
+        (
+            "Places are those that the data leave open: 1 to 3 says that no method is shown to be "
+            "better and that two are not shown to be worse; a single place is clear. "
+            f"{over}",
+            f"Set means {against}: Hedges g is the lead in standard deviations of a set, P(better) "
+            "the chance that a set of the method beats one of the reference. Recovered is (score − "
+            "random) / (full − random). ICC is the share of a run's variance that its set "
+            "explains, the design effect by how much that inflates the variance of a mean.",
+        ),
+        tables=tuple(made),
+    )
+
+
+def _across(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+    tables = tuple(across_learners(board, averages, resamples))
     if not tables or len(board.tasks) == len(board.learners) == 1:
         return None
     budgeted = [cell for cell in board.cells if cell.id.dpc != "0" and cell.summary is not None]
@@ -81,10 +123,26 @@ def _across(board: Leaderboard, averages: list) -> Section | None:
     )
 
 
+def _scaling(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+    figure = scaling_figure(board, averages, resamples)
+    if figure is None:
+        return None
+    bands = (
+        "of the bootstrap above, over the tasks of a column" if is_wide(board) else "on set means"
+    )
+    return Section(
+        "Score by budget",
+        (f"Bands are 95% intervals {bands}; each panel has a scale of its own.",),
+        figures=(figure,),
+    )
+
+
 def _ranks(board: Leaderboard, averages: list) -> Section | None:
-    table = rank_table(board, averages)
+    tests = rank_tests(board, averages)
+    table = rank_table(tests)
     if table is None:
         return None
+    figure = rank_figure(board, tests)
     return Section(
         "Ranks over tasks",
         (
@@ -93,82 +151,8 @@ def _ranks(board: Leaderboard, averages: list) -> Section | None:
             f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe.",
         ),
         tables=(table,),
+        figures=(figure,) if figure else (),
     )
-
-
-def _agreement(board: Leaderboard) -> Section | None:
-    table = agreement_table(board)
-    if table is None:
-        return None
-    return Section(
-        "Does the order depend on the learner?",
-        (
-            "Kendall's rank correlation (tau-b) between two learners' orders of the methods, "
-            "averaged over the tasks and DPCs that both have (their number in brackets): 1 is the "
-            "same order, 0 no relation, −1 the reverse. It is of mean scores, so noise lowers it.",
-        ),
-        tables=(table,),
-    )
-
-
-def _costs(board: Leaderboard) -> Section | None:
-    tables = _there(set_table(board), run_table(board))
-    if not tables:
-        return None
-    return Section(
-        "Costs and contents",
-        (
-            "Sets: means over the tasks a method has. Trainings: means over cells, and the "
-            "highest peak of memory. A copy equals a training row after normalisation; the "
-            "8-gram columns give the share of rows with eight words in a row that also stand in "
-            "the split.",
-        ),
-        tables=tables,
-    )
-
-
-def _preparation(board: Leaderboard) -> Section | None:
-    table = preparation_table(board)
-    if table is None:
-        return None
-    return Section(
-        "Learned once per task",
-        (
-            "Some methods learn something from the training pool before they make their sets, "
-            "once for all budgets. Phases that methods share were run once and count for each. "
-            "Brackets hold 95% intervals.",
-        ),
-        tables=(table,),
-    )
-
-
-def _precision(board: Leaderboard) -> Section | None:
-    table = precision_table(board)
-    if table is None:
-        return None
-    return Section(
-        "How sure",
-        (
-            "Medians over complete cells. ICC is the share of a run's variance that its set "
-            "explains; the design effect is by how much that inflates the variance of a mean over "
-            "runs. The smallest detectable difference from the reference, in points, is what these "
-            "sets would find 80% of the time, before Holm.",
-        ),
-        tables=(table,),
-    )
-
-
-def _coverage(board: Leaderboard) -> Section:
-    gaps = gap_table(board)
-    said = "Cells by status." if gaps else "Cells by status: nothing is missing."
-    return Section("Coverage", (said,), tables=_there(count_table(board), gaps))
-
-
-def _setup(board: Leaderboard) -> Section:
-    said = (
-        f"Every number on this page is computed from {board.n_rows:,} rows (digest {board.digest})."
-    )
-    return Section("Setup", (said,), tables=setup_tables(board))
 
 
 def _what_scores_show(board: Leaderboard) -> tuple[str, ...]:
@@ -193,7 +177,3 @@ def _tasks(board: Leaderboard, averages: list) -> str:
         return f"all {sizes[0]}"
     number = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0] if sizes else 0}"
     return f"{number} of {len(board.tasks)}, in each column those that its methods share"
-
-
-def _there(*tables: Table | None) -> tuple[Table, ...]:
-    return tuple(table for table in tables if table is not None)

@@ -16,10 +16,17 @@ import pandas as pd
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json
 from benchmark.core.records import Status
+from leaderboards.drawing import SUFFIXES, difference, draw
+from leaderboards.figures import KINDS, Figure
 from leaderboards.formats import to_csv
-from leaderboards.markdown import to_markdown
-from leaderboards.model import build_leaderboard
+from leaderboards.index import index_page
+from leaderboards.markdown import page_text
+from leaderboards.model import board_of
+from leaderboards.page import make_page
 from leaderboards.rows import CELL, COLUMNS, IDENTITY, PLAN, normalise, parse
+
+INDEX = "README.md"
+"""What a repository shows of a directory."""
 
 DIFF_LINES = 60
 """Lines of a diff that are shown."""
@@ -45,10 +52,10 @@ def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
     Only the listed columns are kept, and absolute paths in texts are cut out.
     """
-    new = _without_idle_placeholders(_without_paths(normalise(frame)))
+    new = _without_idle_placeholders(without_paths(normalise(frame)))
     rows = _combine(read_results(results), new) if results.exists() else new
     rows = normalise(rows)
-    if len(suites := sorted(set(rows.suite))) > 1:
+    if len(suites := sorted(rows.suite.unique())) > 1:
         raise InputError(f"{results.name} holds one suite, not {' and '.join(suites)}")
     results.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=results.parent, prefix=".publish-") as folder:
@@ -72,40 +79,79 @@ def read_results(results: Path) -> pd.DataFrame:
 
 
 def render_published(results: Path, published: Path) -> list[Path]:
-    """Write `<suite>.md` and `<suite>.csv` from the results alone; return their paths."""
+    """Write `<suite>.md`, `<suite>.csv` and the figures from the results alone; return the paths.
+
+    Figures that the page no longer has are taken away. The index, `README.md`, is written anew
+    from the CSV files of all suites.
+    """
+    pages, figures = _pages(results)
+    files = {name: text.encode() for name, text in pages.items()}
+    for figure in figures:
+        files |= {f"{figure.name}{suffix}": body for suffix, body in draw(figure).items()}
     published.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in _pages(results).items():
-        with tempfile.TemporaryDirectory(dir=published, prefix=".publish-") as folder:
-            temporary = Path(folder) / name
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-            os.replace(temporary, published / name)
-        written.append(published / name)
-    return written
+    for name, body in files.items():
+        _write(published / name, body)
+    for stale in _figure_files(published, results.stem) - set(files):
+        (published / stale).unlink()
+    _write(published / INDEX, page_text(index_page(results.parent, published)).encode())
+    return [published / name for name in (*files, INDEX)]
+
+
+def _write(path: Path, body: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".publish-") as folder:
+        temporary = Path(folder) / path.name
+        temporary.write_bytes(body)
+        os.replace(temporary, path)
 
 
 def check_published(results: Path, published: Path) -> str:
     """Return how the published pages differ from what the results say, "" if they do not."""
-    lines: list[str] = []
-    for name, text in _pages(results).items():
-        page = published / name
-        found = page.read_bytes().decode("utf-8", "replace") if page.exists() else ""
-        if found != text:
-            there = name if page.exists() else f"{name} (missing)"
-            lines += difflib.unified_diff(
-                found.split("\n"), text.split("\n"), there, f"{name} (from the rows)", n=1,
-                lineterm="",
-            )  # fmt: skip
+    pages, figures = _pages(results)
+    lines = [line for name, text in pages.items() for line in _diff(published / name, text)]
+    for figure in figures:
+        files = {suffix: published / f"{figure.name}{suffix}" for suffix in SUFFIXES}
+        found = {suffix: path.read_bytes() for suffix, path in files.items() if path.exists()}
+        lines += filter(None, [difference(figure, found)])
+    known = {f"{figure.name}{suffix}" for figure in figures for suffix in SUFFIXES}
+    stale = _figure_files(published, results.stem) - known
+    lines += [f"{name} is on no page" for name in sorted(stale)]
+    lines += _diff(published / INDEX, page_text(index_page(results.parent, published)))
     if len(lines) > DIFF_LINES:
         lines = [*lines[:DIFF_LINES], f"... {len(lines) - DIFF_LINES} more lines"]
     return "\n".join(lines)
 
 
-def _pages(results: Path) -> dict[str, str]:
-    board = build_leaderboard(read_results(results))
+def _diff(page: Path, text: str) -> list[str]:
+    """Return the lines in which a file is other than the rows have it."""
+    found = page.read_bytes().decode("utf-8", "replace") if page.exists() else ""
+    if found == text:
+        return []
+    there = page.name if page.exists() else f"{page.name} (missing)"
+    return list(
+        difflib.unified_diff(
+            found.split("\n"), text.split("\n"), there, f"{page.name} (from the rows)", n=1,
+            lineterm="",
+        )
+    )  # fmt: skip
+
+
+def _pages(results: Path) -> tuple[dict[str, str], tuple[Figure, ...]]:
+    board = board_of(read_results(results))
     if not SAFE_NAME.fullmatch(board.suite):
         raise InputError(f"suite {board.suite!r} is no name for a file")
-    return {f"{board.suite}.md": to_markdown(board), f"{board.suite}.csv": to_csv(board)}
+    page = make_page(board)
+    text = page_text(page, figures=True)
+    return {f"{board.suite}.md": text, f"{board.suite}.csv": to_csv(board)}, page.figures
+
+
+def _figure_files(published: Path, suite: str) -> set[str]:
+    """Return the names of the figures in a directory that are of a suite."""
+    return {
+        f"{suite}-{kind}{suffix}"
+        for kind in KINDS
+        for suffix in SUFFIXES
+        if (published / f"{suite}-{kind}{suffix}").exists()
+    }
 
 
 def _combine(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +184,8 @@ def _without_idle_placeholders(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[runs | ~np.isin(cells, cells[runs])]
 
 
-def _without_paths(rows: pd.DataFrame) -> pd.DataFrame:
+def without_paths(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return normalised rows without absolute paths in their texts: no page names a machine."""
     clean = {}
     for name in ("reason", "device", "environment", "info"):
         cleaned = _clean if name in ("reason", "device") else _clean_json

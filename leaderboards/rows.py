@@ -28,15 +28,19 @@ METRICS = ["accuracy", "macro_f1", "f1", "matthews", "accuracy_f1"]
 COSTS = ["distil_seconds", "train_seconds", "predict_seconds", "peak_memory_mb"]
 SIZES = ["set_rows", "set_words", "set_bytes", "set_floats"]
 SHARES = ["copies", "overlap_train", "overlap_test"]
+QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement"]
+
+HALVES = ["low_overlap", "high_overlap"]
+"""Accuracy on the test pairs that share few of their words, and many; of pair tasks only."""
 
 INTEGERS = ["set_index", "seed_index", "planned_sets", "planned_seeds"]
-FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, "created"]
+FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, "created"]
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
-    "environment", "created", "info", "preparation",
+    "environment", "created", "info", "preparation", *QUALITY, *HALVES,
 ]  # fmt: skip
-OPTIONAL = {"preparation": ""}
+OPTIONAL = {"preparation": "", **dict.fromkeys([*QUALITY, *HALVES], float("nan"))}
 """Columns that rows of an earlier version lack, and what they then hold."""
 
 
@@ -87,7 +91,7 @@ def digest(rows: pd.DataFrame) -> str:
     total = hashlib.sha256()
     for name in COLUMNS:
         values = rows[name].to_numpy()
-        if name in OPTIONAL and (values == OPTIONAL[name]).all():
+        if name in OPTIONAL and ((values == OPTIONAL[name]) | (values != values)).all():
             continue  # rows of an earlier version keep their digest
         if values.dtype == np.float64:
             data = np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes()
@@ -149,12 +153,12 @@ def _no_json(name: str) -> None:
 
 def _check(rows: pd.DataFrame) -> None:
     known = [status.value for status in Status]
-    if odd := sorted(set(rows.status) - set(known)):
+    if odd := sorted(set(rows.status.unique()) - set(known)):
         raise InputError(f"status must be {', '.join(known)}, not {odd[0]!r}")
-    for dpc in set(rows.dpc):
+    for dpc in rows.dpc.unique():
         dpc_number(dpc)
     for name in ("params", "environment", "info", "preparation"):
-        for text in set(rows[name]):
+        for text in rows[name].unique():
             parse(text)
     repeated = rows.duplicated(IDENTITY)
     if repeated.any():

@@ -6,18 +6,26 @@ string it prints, whatever it comes from, so that no name can break a page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leaderboards.figures import Figure
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One table cell: its text, whether it is in bold, its marks and the number it sorts by."""
+    """One table cell: its text, whether it is in bold, its marks and the number it sorts by.
+
+    `link` is a file beside the page that the text leads to: ours, never from the rows.
+    """
 
     text: str
     bold: bool = False
     star: bool = False
     partial: bool = False
     value: float | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, sentences, points of a list, and tables."""
+    """A heading, sentences, points of a list, figures and tables."""
 
     title: str
     sentences: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,25 @@ class Page:
 
     title: str
     sections: tuple[Section, ...] = field(default_factory=tuple)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All figures of the page."""
+        return tuple(figure for section in self.sections for figure in section.figures)
+
+
+def without_blanks(table: Table) -> Table:
+    """Return a table without the columns of figures in which no row has a number."""
+    kept = [
+        place
+        for place in range(len(table.header))
+        if place < table.left or any(row[place].value is not None for row in table.rows)
+    ]
+    return replace(
+        table,
+        header=tuple(table.header[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+    )
 
 
 def entries(*cells: str | Entry) -> tuple[Entry, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape as escape_html
 
+from leaderboards.drawing import draw
+from leaderboards.figures import Figure
 from leaderboards.model import Leaderboard
 from leaderboards.page import make_page
 from leaderboards.table import Entry, Section, Table, one_line
@@ -12,6 +14,8 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; }
 .wide { overflow-x: auto; }
+figure { margin: 1rem 0; }
+figure svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 1.5rem; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884; }
 td { white-space: nowrap; }
@@ -73,8 +77,16 @@ def _section(section: Section) -> str:
     if section.points:
         items = "\n".join(f"<li>{escape(point)}</li>" for point in section.points)
         parts.append(f"<ul>\n{items}\n</ul>")
+    parts += [_figure(figure) for figure in section.figures]
     parts += [_table(table) for table in section.tables]
     return "\n".join(parts)
+
+
+def _figure(figure: Figure) -> str:
+    """Return a figure as a part of the page: its SVG from the root element on."""
+    drawn = draw(figure)[".svg"].decode()
+    inside = drawn[drawn.index("<svg") :]
+    return f'<figure role="img" aria-label="{escape(figure.alt)}">{inside}</figure>'
 
 
 def _table(table: Table) -> str:
@@ -99,6 +111,7 @@ def _table(table: Table) -> str:
 def _entry(entry: Entry) -> str:
     text = escape(entry.text)
     text = f"<strong>{text}</strong>" if entry.bold else text
+    text = f'<a href="{escape(entry.link)}">{text}</a>' if entry.link else text
     return text + ("*" if entry.star else "") + ("†" if entry.partial else "")
 
 

@@ -24,10 +24,11 @@ class Submodular(Selector):
     result depends on the pool alone; a smaller budget is a prefix of a larger one.
 
     DaLLME's baseline "DeepCore" is a submodular choice without a named function or features; this
-    is it on the encoder's features. Two libraries do the same and run on Python 3.11 with our numpy,
-    apricot-select 0.6.1, which picks the same rows (the tests keep its answers), and submodlib-py
-    0.0.3. Both hold the matrix of all pairs, 58 GB for 120,000 rows in single precision; here only
-    blocks of it exist, so that they are not used. DeepCore's own code keeps the matrix as well.
+    is it on the encoder's features. Two libraries do the same and run on Python 3.11 with our
+    numpy: apricot-select 0.6.1, which picks the same rows (the tests keep its answers), and
+    submodlib-py 0.0.3. Both hold the matrix of all pairs, 58 GB for 120,000 rows in single
+    precision; here only blocks of it exist, so that they are not used. DeepCore's own code keeps
+    the matrix as well.
 
     Parameters
     ----------

@@ -12,7 +12,18 @@ import typer
 
 from benchmark.core.errors import BenchmarkError
 
-VERBS = ("run", "plan", "list", "show", "leaderboard", "score", "check", "prepare", "track")
+VERBS = (
+    "run",
+    "plan",
+    "list",
+    "show",
+    "leaderboard",
+    "score",
+    "submit",
+    "check",
+    "prepare",
+    "track",
+)
 STOPPED = "stopped; what is finished is kept, the same command does the rest"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 

@@ -74,7 +74,8 @@ class Learner(ABC):
     Tags: `deterministic` (the seed changes nothing: it is trained once per set), `version` (raise
     it when the results change), `levels` (kinds of sets that it can train on), `recipes` (values of
     its parameter `recipe`, for which `NAME@recipe=panel` stands), `threaded` (a run uses all its
-    process's threads, so that workers beside each other slow each other down).
+    process's threads, so that workers beside each other slow each other down), `pairs_only` (it
+    learns from pairs of texts only).
     """
 
     name: ClassVar[str] = ""
@@ -83,6 +84,7 @@ class Learner(ABC):
     version: ClassVar[int] = 1
     recipes: ClassVar[tuple[str, ...]] = ()
     threaded: ClassVar[bool] = False
+    pairs_only: ClassVar[bool] = False
 
     @abstractmethod
     def fit_predict(

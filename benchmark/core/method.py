@@ -16,17 +16,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, InputError
 from benchmark.core.parameters import parameters_of
 from benchmark.core.pool import Pool
-from benchmark.core.registry import Registry, registering
+from benchmark.core.registry import Entry, Registry, registering
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,26 @@ class Generator(Method):
         return DistilledSet.of_texts(columns, labels, pool.classes)
 
 
-METHODS: Registry[Method] = Registry("method", Method, "methods", "text_distillation.methods")
+class Methods(Registry[Method]):
+    """The methods by name; `GENERATOR+SELECTOR` is the method `crossed` of the two."""
+
+    def entry(self, name: str) -> Entry:
+        """Look a name up; raises `InputError` for an unknown name, or for parts that don't fit."""
+        generator, plus, selector = name.partition("+")
+        self._discover()
+        if not plus or name in self._entries:
+            return super().entry(name)
+        for part, kind in ((generator, Generator), (selector, Selector)):
+            if not issubclass(self.cls(part), kind):
+                raise InputError(
+                    f"method {name!r}: {part} is no {kind.__name__.lower()}; "
+                    "write GENERATOR+SELECTOR"
+                )
+        crossed = super().entry("crossed")
+        return replace(crossed, name=name, preset={"generator": generator, "selector": selector})
+
+
+METHODS: Registry[Method] = Methods("method", Method, "methods", "text_distillation.methods")
 
 
 @dataclass_transform(frozen_default=True)

@@ -16,7 +16,12 @@ from evaluators.statistics.across_tasks import (
     friedman,
     rank_correlation,
 )
-from evaluators.statistics.bootstrap import BootstrapResult, two_stage_bootstrap
+from evaluators.statistics.bootstrap import (
+    BootstrapResult,
+    percentile_interval,
+    resampled_scores,
+    two_stage_bootstrap,
+)
 from evaluators.statistics.family import (
     Comparison,
     compare_family,
@@ -55,9 +60,11 @@ __all__ = [
     "hedges_g",
     "holm",
     "icc",
+    "percentile_interval",
     "probability_of_improvement",
     "rank_correlation",
     "rank_with_ties",
+    "resampled_scores",
     "runs_by_set",
     "set_means",
     "summarise",

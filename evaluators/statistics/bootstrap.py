@@ -88,15 +88,34 @@ def two_stage_bootstrap(
             estimate += sign * float(reduce(set_means(clusters), axis=-1)) / len(cells)
             drawn = _resampled_means(clusters, n_resamples, rng)
             resampled += sign * reduce(drawn, axis=-1) / len(cells)
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = percentile_interval(resampled)
     return BootstrapResult(
         estimate=estimate,
-        ci_low=float(low),
-        ci_high=float(high),
+        ci_low=low,
+        ci_high=high,
         standard_error=float(resampled.std()),
         n_resamples=n_resamples,
         one_set_cells=one_set,
     )
+
+
+def resampled_scores(scores: Scores, *, rng: np.random.Generator, n_resamples: int) -> np.ndarray:
+    """Return the score of one cell in each resample of its sets, then seeds, shape (n_resamples,).
+
+    A page averages one cell in several ways (over tasks, less the reference); drawn once, the same
+    resamples serve them all. Sum or subtract those of different cells, then take
+    :func:`percentile_interval`: that is :func:`two_stage_bootstrap` in parts.
+
+    Raises:
+        ValueError: a malformed cell.
+    """
+    return _resampled_means(runs_by_set(scores), n_resamples, rng).mean(axis=-1)
+
+
+def percentile_interval(resampled: np.ndarray) -> tuple[float, float]:
+    """Return the 2.5% and 97.5% quantiles of resampled aggregates, shape (n_resamples,)."""
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def _resampled_means(
@@ -104,10 +123,17 @@ def _resampled_means(
 ) -> np.ndarray:
     """Return set means of resampled sets with resampled seeds, shape (n_resamples, n_sets)."""
     sizes = np.array([len(runs) for runs in clusters])
+    sets = rng.integers(len(sizes), size=(n_resamples, len(sizes)))
+    if all(np.ptp(runs) == 0 for runs in clusters):
+        # A deterministic learner: its seeds are all alike, whichever are drawn.
+        return np.array([runs[0] for runs in clusters])[sets]
+    if (sizes == sizes[0]).all():
+        seeds = rng.integers(sizes[0], size=(*sets.shape, sizes[0]))
+        seeds += sets[..., None] * sizes[0]
+        return np.concatenate(clusters)[seeds].mean(axis=-1)
     padded = np.zeros((len(sizes), sizes.max()))
     for row, runs in zip(padded, clusters, strict=True):
         row[: len(runs)] = runs
-    sets = rng.integers(len(sizes), size=(n_resamples, len(sizes)))
     drawn_sizes = sizes[sets][..., None]
     seeds = rng.integers(drawn_sizes, size=(*sets.shape, sizes.max()))
     used = np.arange(sizes.max()) < drawn_sizes

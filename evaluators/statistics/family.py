@@ -9,8 +9,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluators.statistics.sets import Scores, difference_of, set_means, variance
-from evaluators.statistics.welch import welch, welch_runs
+from evaluators.statistics.sets import (
+    Scores,
+    difference_of,
+    runs_by_set,
+    set_means,
+    variance,
+)
+from evaluators.statistics.welch import welch_pairs
 
 ALPHA = 0.05
 """Family-wise error rate of stars and ranks, and level of the detectable difference."""
@@ -69,7 +75,12 @@ def compare_family(cells: Mapping[str, Scores], reference: str) -> dict[str, Com
     means = means_by_name(cells)
     ref = means[reference]
     others = [name for name in cells if name != reference]
-    tests = {name: welch(means[name], ref) for name in others}
+    by_sets = welch_pairs([means[name] for name in others], [ref] * len(others))
+    tests = dict(zip(others, by_sets, strict=True))
+    runs = {name: np.concatenate(runs_by_set(scores)) for name, scores in cells.items()}
+    pooled = [runs[reference]] * len(others)
+    by_runs = welch_pairs([runs[name] for name in others], pooled)
+    p_runs = {name: test.p for name, test in zip(others, by_runs, strict=True)}
     corrected = holm([tests[name].p for name in others])
 
     family = {}
@@ -84,7 +95,7 @@ def compare_family(cells: Mapping[str, Scores], reference: str) -> dict[str, Com
             ci_low=test.ci_low,
             ci_high=test.ci_high,
             p_sets=test.p,
-            p_runs=welch_runs(cells[name], cells[reference]).p,
+            p_runs=p_runs[name],
             p_holm=p_holm,
             star="*" if direction == "better" else "",
             direction=direction,

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from evaluators.statistics.family import ALPHA, holm, means_by_name
 from evaluators.statistics.sets import Scores
-from evaluators.statistics.welch import welch
+from evaluators.statistics.welch import welch_pairs
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def rank_with_ties(cells: Mapping[str, Scores]) -> dict[str, Rank]:
     """
     means = {name: m for name, m in means_by_name(cells).items() if len(m) >= 2}
     pairs = list(combinations(means, 2))
-    tests = [welch(means[a], means[b]) for a, b in pairs]
+    tests = welch_pairs([means[a] for a, _ in pairs], [means[b] for _, b in pairs])
     better, worse = dict.fromkeys(means, 0), dict.fromkeys(means, 0)
     for (a, b), test, p in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
         if p < ALPHA:

@@ -59,6 +59,9 @@ def runs_by_set(scores: Scores) -> list[np.ndarray]:
         ValueError: a set is not 1-D (a flat list of scores does not say which run belongs to
             which set), a score is NaN or infinite, or no run is left.
     """
+    matrix = isinstance(scores, np.ndarray) and scores.ndim == 2 and scores.size
+    if matrix and scores.dtype == np.float64 and np.isfinite(scores).all():
+        return list(scores)  # as most cells are: there is nothing more to look for
     clusters = []
     for index, runs in enumerate(scores):
         values = np.asarray(runs, dtype=float)
@@ -83,14 +86,16 @@ def set_means(scores: Scores) -> np.ndarray:
 
     Each set counts once, however many of its runs are done.
     """
-    return np.array([runs.mean() for runs in runs_by_set(scores)])
+    return _means(runs_by_set(scores))
 
 
 def summarise(scores: Scores) -> CellSummary:
     """Summarise one cell: mean and std over runs, t-interval over sets, ICC, design effect."""
     clusters = runs_by_set(scores)
     runs = np.concatenate(clusters)
-    low, high = t_interval(set_means(clusters))
+    means = _means(clusters)
+    low, high = t_interval(means)
+    correlation = _icc(clusters, means, runs)
     return CellSummary(
         mean=float(runs.mean()),
         std=float(np.sqrt(variance(runs, ddof=0))),
@@ -98,8 +103,8 @@ def summarise(scores: Scores) -> CellSummary:
         ci_high=float(high),
         n_sets=len(clusters),
         n_runs=runs.size,
-        icc=icc(clusters),
-        design_effect=design_effect(clusters),
+        icc=correlation,
+        design_effect=_design_effect(clusters, correlation),
     )
 
 
@@ -133,15 +138,7 @@ def icc(scores: Scores) -> float:
     Source: Shrout & Fleiss 1979, ICC(1,1); n0 for unequal sizes: Donner & Koval 1980.
     """
     clusters = runs_by_set(scores)
-    runs = np.concatenate(clusters)
-    sizes = np.array([len(c) for c in clusters])
-    k, total = len(sizes), len(runs)
-    if k < 2 or total == k or variance(runs) == 0:
-        return float("nan")
-    between = sizes @ (set_means(clusters) - runs.mean()) ** 2 / (k - 1)
-    within = sum(((c - c.mean()) ** 2).sum() for c in clusters) / (total - k)
-    n0 = (total - (sizes**2).sum() / total) / (k - 1)
-    return float((between - within) / (between + (n0 - 1) * within))
+    return _icc(clusters, _means(clusters), np.concatenate(clusters))
 
 
 def design_effect(scores: Scores) -> float:
@@ -153,9 +150,32 @@ def design_effect(scores: Scores) -> float:
 
     Source: Kish 1965.
     """
-    sizes = np.array([len(c) for c in runs_by_set(scores)])
+    clusters = runs_by_set(scores)
+    return _design_effect(clusters, icc(clusters))
+
+
+def _means(clusters: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of each set, at once where all have as many runs."""
+    if len({len(runs) for runs in clusters}) == 1:
+        return np.array(clusters).mean(axis=1)
+    return np.array([runs.mean() for runs in clusters])
+
+
+def _icc(clusters: Sequence[np.ndarray], means: np.ndarray, runs: np.ndarray) -> float:
+    sizes = np.array([len(c) for c in clusters])
+    k, total = len(sizes), len(runs)
+    if k < 2 or total == k or variance(runs) == 0:
+        return float("nan")
+    between = sizes @ (means - runs.mean()) ** 2 / (k - 1)
+    within = ((runs - np.repeat(means, sizes)) ** 2).sum() / (total - k)
+    n0 = (total - (sizes**2).sum() / total) / (k - 1)
+    return float((between - within) / (between + (n0 - 1) * within))
+
+
+def _design_effect(clusters: Sequence[np.ndarray], correlation: float) -> float:
+    sizes = np.array([len(c) for c in clusters])
     m = (sizes**2).sum() / sizes.sum()
-    return 1.0 if m == 1 else float(1 + (m - 1) * icc(scores))
+    return 1.0 if m == 1 else float(1 + (m - 1) * correlation)
 
 
 def variance(sample: np.ndarray, ddof: int = 1) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,18 @@ def welch_runs(a: Scores, b: Scores) -> Welch:
     Only for comparison with published tables: p is too small whenever runs on one set are alike.
     """
     return welch(np.concatenate(runs_by_set(a)), np.concatenate(runs_by_set(b)))
+
+
+def welch_pairs(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[Welch]:
+    """Test a[0] against b[0], a[1] against b[1] and so on, all at once where sizes are equal.
+
+    The p-values are those of :func:`welch`, one by one; a page makes thousands of tests.
+    """
+    if len({len(sample) for sample in a}) != 1 or len({len(sample) for sample in b}) != 1:
+        return [welch(x, y) for x, y in zip(a, b, strict=True)]
+    many = welch(np.array(a), np.array(b))
+    columns = [getattr(many, name).tolist() for name in Welch.__dataclass_fields__]
+    return [Welch(*figures) for figures in zip(*columns, strict=True)]
 
 
 def _plain(*values: np.ndarray) -> Welch:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.audits import NGRAM, TextIndex, normalise
+from evaluators.audits import NGRAM, TextIndex, distinct, normalise, tokens
 
 quick = settings(max_examples=80, derandomize=True, deadline=None, database=None)
 # Few words, long texts: chance repeats are common.
@@ -82,3 +82,15 @@ def test_a_split_without_an_eight_gram():
 def test_normalise():
     assert normalise("  The Film's\n\tÉLAN—42! ") == "the film s élan 42"
     assert normalise(" ! ? ") == "! ?"
+
+
+def test_distinct_ngrams_are_a_share_of_all_and_no_text_runs_into_the_next():
+    columns = {"text": ["a good film", "A good, film!", "no"]}
+    assert distinct(columns, 1) == 4 / 7
+    assert distinct(columns, 2) == 2 / 4
+    assert distinct({"text": ["one", "two"]}, 2) == 1
+    assert distinct({"a": ["x y", "x y"], "b": ["x y", "z"]}, 2) == 1 / 3
+
+
+def test_tokens_are_words_and_marks():
+    assert tokens({"a": ["a film, it's ok.", ""], "b": ["!!", "two words"]}) == 8 + 2 + 2

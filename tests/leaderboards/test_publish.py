@@ -113,8 +113,9 @@ def test_a_file_holds_one_suite(rows, results, make_rows):
 def test_published_pages_follow_from_the_results(rows, results, published):
     merge(results, rows)
     paths = render_published(results, published)
-    assert sorted(path.name for path in published.iterdir()) == ["toy.csv", "toy.md"]
-    assert {path.name for path in paths} == {"toy.csv", "toy.md"}
+    names = ["README.md", "toy-scaling.png", "toy-scaling.svg", "toy.csv", "toy.md"]
+    assert sorted(path.name for path in published.iterdir()) == names
+    assert sorted(path.name for path in paths) == names
     assert check_published(results, published) == ""
 
 

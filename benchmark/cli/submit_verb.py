@@ -1,0 +1,124 @@
+"""`submit`: make a bundle of rows that others can check, check one, or merge one."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.bundles import Report, validate, write_bundle
+from benchmark.bundles.layout import SUMS
+from benchmark.cli import flags
+from benchmark.core.errors import InputError
+from benchmark.core.keys import sha256_file
+from benchmark.core.library import Library
+from benchmark.store import Store
+from leaderboards import merge, render_published
+from leaderboards.table import one_line
+
+SUBMISSIONS = "submissions"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("submit", help=__doc__)(submit)
+
+
+def submit(
+    suite: Annotated[str | None, typer.Option("--suite", help="Suite to bundle.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New directory for the bundle.")] = None,
+    check: Annotated[
+        Path | None, typer.Option("--validate", help="Bundle to check; nothing of it is executed.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The repository's leaderboards/: merge the bundle, once it is valid."),
+    ] = None,
+    store: flags.Store = flags.DEFAULT_STORE,
+    assets: flags.Assets = None,
+    offline: flags.Offline = False,
+    tasks: flags.Tasks = None,
+) -> None:
+    """Write with --suite and --out; check with --validate; --to merges what either one gives."""
+    if (suite is None) == (check is None):
+        raise InputError("give --suite NAME to make a bundle, or --validate DIR to check one")
+    if suite is not None and (out is None) == (to is None):
+        raise InputError("--suite needs --out DIR to write to, or --to leaderboards/ to merge into")
+    if check is not None and out is not None:
+        raise InputError("--out goes with --suite, not with --validate")
+    if to is not None and not (to / "results").is_dir():
+        raise InputError(f"--to {to}: no leaderboards directory, which has results/ in it")
+    library = Library(flags.library_config(store, assets, offline, tasks))
+    if check is not None:
+        _judge(check, library, to)
+    elif out is not None:
+        _write(store, suite, out)
+        print(f"check it with: python -m benchmark submit --validate {shlex.quote(str(out))}")
+    else:
+        with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
+            made = Path(folder) / "bundle"
+            _write(store, suite, made)
+            _judge(made, library, to)
+
+
+def _write(store: Path, suite: str | None, out: Path) -> None:
+    opened = Store(store, create=False)
+    n_cells, left_out = write_bundle(opened, suite or "", out)
+    opened.close()
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"bundled {n_cells} complete cells of {suite} ({size / 2**20:.1f} MB)")
+    if left_out:
+        named = "; ".join(left_out[:3]) + ("; ..." if len(left_out) > 3 else "")
+        print(f"left out as not complete: {len(left_out)} cells ({one_line(named)})")
+
+
+def _judge(bundle: Path, library: Library, to: Path | None) -> None:
+    """Validate and say what was found; merge if that is wanted and nothing is wrong."""
+    report = validate(bundle, library, lambda words: print(one_line(words)))
+    _tell(report)
+    if not report.valid:
+        print(f"not valid: {len(report.problems)} problems")
+        raise typer.Exit(1)
+    print(f"valid: {report.n_cells} cells, {len(report.rows):,} rows of {report.suite}")
+    if to is not None:
+        _merge(bundle, report, to)
+
+
+def _tell(report: Report) -> None:
+    for problem in report.problems:
+        print(f"problem: {one_line(problem)}")
+    for note in report.notes:
+        print(f"note: {one_line(note)}")
+    if report.contaminated:
+        print(
+            "Sets with texts of the test split that stand in the training pool as well "
+            "(allowed; score of the cell, and without those test rows):"
+        )
+    for one in report.contaminated:
+        print(
+            f"  {one_line(one.cell.label)}: {one.sets} sets, {one.test_rows} test rows, "
+            f"{one.score:.4f}, without {one.score_without:.4f}"
+        )
+
+
+def _merge(bundle: Path, report: Report, to: Path) -> None:
+    """Merge the rows, render the pages, keep the bundle beside them, and say what to commit."""
+    results = to / "results" / f"{report.suite}.parquet"
+    merge(results, report.rows)
+    written = render_published(results, to / "published")
+    kept = to / SUBMISSIONS / f"{report.suite}-{sha256_file(bundle / SUMS)[:8]}"
+    if not kept.exists():
+        shutil.copytree(bundle, kept)
+    for path in (results, *written, kept):
+        print(f"wrote {path}")
+    branch = f"submission/{kept.name}"
+    paths = " ".join(shlex.quote(str(path)) for path in (results, to / "published", kept))
+    print("Open a pull request with:")
+    print(f"  git switch -c {branch}")
+    print(f"  git add {paths}")
+    print(f"  git commit -m {shlex.quote(f'Submit {report.n_cells} cells of {report.suite}')}")
+    print(f"  git push -u origin {branch}")
