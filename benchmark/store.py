@@ -225,6 +225,19 @@ class Store:
         )
         return dict(found.fetchall())
 
+    def mirrored_states(self, uri: str) -> list[tuple[str, str, str]]:
+        """Prepared states that were sent: suite, key, MLflow id."""
+        return self.database.execute(
+            "SELECT suite, key, mlflow_id FROM mirror WHERE uri=? AND kind='state'", (uri,)
+        ).fetchall()
+
+    def forget_mirrored_state(self, suite: str, key: str, uri: str) -> None:
+        """Have a prepared state sent again."""
+        self._write(
+            "DELETE FROM mirror WHERE suite=? AND kind='state' AND key=? AND uri=?",
+            [(suite, key, uri)],
+        )
+
     def forget_mirror(self, suite: str, uri: str) -> None:
         """Have all of a suite sent again, to a tracking server that has lost it.
 

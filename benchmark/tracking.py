@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.keys import canonical_json, sha256_text
+from benchmark.cell_means import CellMeans, cell_key, unsent_means
 from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
 from benchmark.preparations import Preparation, unsent_preparations
@@ -29,6 +29,8 @@ BATCH = 100
 METRICS_AT_ONCE = 1000
 SQLITE = "sqlite:///"
 MAX_ARTIFACT_BYTES = 2**20
+KIND = ("mlflow.experimentKind", "custom_model_development")
+"""A tag by which MLflow's page opens on the table of runs, and not on traces of agents."""
 
 
 def tracking_uri(store: Path) -> str:
@@ -136,22 +138,30 @@ class Mirror:
         return sent
 
     def complete(self) -> int:
-        """Send everything that is missing, and a parent for every cell.
+        """Send everything that is missing, and a parent with the means of every cell.
 
         A cell whose trainings are all shared with other cells has no child run of its own.
         """
         sent = self.sync()
-        cell = ", ".join(f"r.{name}" for name in CELL)
-        found = self.store.database.execute(
-            f"SELECT {cell}, u.environment, MIN(u.created) FROM rows r JOIN runs u USING (run_key)"
-            f" GROUP BY {cell}"
-        ).fetchall()
-        for row in found:
-            self._parent(CellId(*row[:6]), row[6], row[7])
+        for means in unsent_means(self.store, self.uri):
+            self._send_means(means)
+        for suite, key, run in self.store.mirrored_states(self.uri):
+            if not self._has(run):
+                self.store.forget_mirrored_state(suite, key, self.uri)
         for preparation in unsent_preparations(self.store, self.uri):
             self._send_preparation(preparation)
         self.store.commit()
         return sent
+
+    def _send_means(self, means: CellMeans) -> None:
+        from mlflow.entities import Metric
+
+        parent = self._parent(means.cell, means.environment, means.created)
+        moment = int(time.time() * 1000)
+        metrics = [Metric(name, value, moment, 0) for name, value in means.values.items()]
+        self.client.log_batch(parent, metrics=metrics)
+        self.store.put_mirror(means.cell.suite, "mean", means.key, self.uri, means.digest)
+        self.store.commit()
 
     def _send_preparation(self, made: Preparation) -> None:
         """Log what a method learned as a run of its own, with its curves, exactly once.
@@ -269,12 +279,14 @@ class Mirror:
                 if found.lifecycle_stage == "deleted":
                     self.client.restore_experiment(found.experiment_id)
                 self._experiments[suite] = found.experiment_id
+            if found is None or KIND[0] not in found.tags:
+                self.client.set_experiment_tag(self._experiments[suite], *KIND)
         return self._experiments[suite]
 
     def _parent(self, cell: CellId, environment: str, created: float) -> str:
         """The parent run of a cell, made on first use and found again by its tag."""
         if cell not in self._parents:
-            key = sha256_text(canonical_json([getattr(cell, name) for name in CELL]))[:40]
+            key = cell_key(cell)
             row = self.store.database.execute(
                 "SELECT mlflow_id FROM mirror WHERE suite=? AND kind='cell' AND key=? AND uri=?",
                 (cell.suite, key, self.uri),

@@ -99,6 +99,15 @@ def test_a_server_that_was_down_gets_everything_once(
             assert parent.data.params["learner"] == run.data.params["learner"]
         parents = {run.data.tags["mlflow.parentRunId"] for run in found}
         assert len(parents) == 4
+        for cell in (client.get_run(parent).data for parent in parents):
+            mine = rows[
+                (rows.method == cell.params["method"]) & (rows.learner == cell.params["learner"])
+            ]
+            assert cell.metrics["n_runs"] == len(mine) == 4
+            assert cell.metrics["score_mean"] == pytest.approx(mine.score.mean())
+            assert cell.metrics["score_std"] == pytest.approx(mine.score.std(ddof=0))
+        experiment = client.get_experiment_by_name("text-distillation/toy")
+        assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
         artifacts = [path for parent in parents for path in client.list_artifacts(parent, "sets")]
         assert len(artifacts) == 4  # two methods x two sets, each once
 
@@ -147,6 +156,12 @@ def test_what_a_method_learned_is_a_run_with_its_curve_once(
     assert run.data.metrics["found_insight"] == 0.75
     history = mirror.client.get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25), (3, 0.125)]
+    opened.put_mirror("toy", "state", run.data.tags["state_key"], uri, "0" * 32)  # it got lost
+    mirror.complete()
+    (again,) = mirror.client.search_runs(
+        [experiment.experiment_id], "tags.kind = 'preparation'", max_results=10
+    )
+    assert again.info.run_id != run.info.run_id
     facts = [record.facts for record in opened.sets().values()]
     opened.close()
     assert len(facts) == 4
