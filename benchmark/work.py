@@ -26,7 +26,7 @@ from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
 from benchmark.core.records import RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
-from benchmark.core.states import FOUND, SECONDS, preparation_facts, prepare_state
+from benchmark.core.states import NOTE, SECONDS, preparation_facts, prepare_state
 from benchmark.set_facts import set_facts
 from benchmark.usage import Clock, PeakMemory
 
@@ -130,7 +130,7 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
             raise
         return SetRecord(job.set_key, "", Status.FAILED, reason(error), job.ingredients)
     facts = {
-        **{f"{FOUND}{name}": float(value) for name, value in distilled.notes.items()},
+        **{f"{NOTE}{name}": float(value) for name, value in distilled.notes.items()},
         # What other sets had learned already is counted as if this one had learned it.
         "distil_seconds": max(seconds, distilled.notes.get(SECONDS, 0.0)),
         **prepared,

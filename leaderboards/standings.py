@@ -29,7 +29,7 @@ def cell_standings(board: Leaderboard) -> list[Table]:
         if rows:
             head = ("task", "DPC", "method", "places", "p (Holm)", *HEADS)
             tables.append(without_blanks(Table(learner, head, tuple(rows), left=3)))
-    return tables
+    return [table for table in tables if len(table.header) > table.left]
 
 
 def mean_standings(
@@ -48,7 +48,7 @@ def mean_standings(
         if rows:
             head = ("DPC", "method", "places", *HEADS)
             tables.append(without_blanks(Table(learner, head, tuple(rows), left=2)))
-    return tables
+    return [table for table in tables if len(table.header) > table.left]
 
 
 def _cell_line(board: Leaderboard, cell: CellResult) -> tuple[Entry, ...]:

@@ -25,6 +25,7 @@ from benchmark.core.seeding import numpy_generator, seed_of
 
 PARTIAL = ".partial"
 PHASE, FOUND = "phase_", "found_"
+NOTE = "note_"  # facts of one set, from its method; the others are of what all sets share
 SECONDS = "seconds"  # the note of a set that says how long its making took, over all tries
 DESCRIPTION = "state.json"
 

@@ -63,8 +63,8 @@ def test_words_are_looked_up_in_embeddings_that_were_learned_once(cli, flags):
     assert len(records) == 4
     took = {round(sum(Journal(part).phases().values()), 3) for part in parts}
     for record in records:
-        assert round(record.facts["found_seconds"], 3) in took
-        assert record.facts["distil_seconds"] >= record.facts["found_seconds"]
-        assert "found_best_step" in record.facts
+        assert round(record.facts["note_seconds"], 3) in took
+        assert record.facts["distil_seconds"] >= record.facts["note_seconds"]
+        assert "note_best_step" in record.facts
     described = json.loads((parts[0] / "state.json").read_text())
     assert described["part"] == "embeddings"
