@@ -93,3 +93,10 @@ def test_one_set_has_no_interval(make_rows) -> None:
     board = build_leaderboard(make_rows(sets=1))
     assert Resamples().interval([board.cells[1]]) is None
     assert Resamples().interval([]) is None
+
+
+def test_where_nothing_is_ranked_there_is_no_table_of_places(make_rows) -> None:
+    few = {"tasks": ("sst2",), "methods": {"random": -0.1, "dilm": 0.1}, "learners": ("probe",)}
+    board = build_leaderboard(make_rows(**few, sets=1, full=False))
+    assert cell_standings(board) == []
+    assert "Places and effects" not in [section.title for section in make_page(board).sections]
