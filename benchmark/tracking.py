@@ -14,7 +14,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from benchmark.core.records import CellId
 from benchmark.preparations import Preparation, unsent_preparations
 from benchmark.schema import CELL
 from benchmark.store import Store
+from benchmark.unsent_runs import UnsentRun, unsent_runs
 
 BATCH = 100
 METRICS_AT_ONCE = 1000
@@ -36,24 +36,6 @@ KIND = ("mlflow.experimentKind", "custom_model_development")
 def tracking_uri(store: Path) -> str:
     """Where MLflow's data goes: `MLFLOW_TRACKING_URI`, else a SQLite file in the store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{store.resolve()}/mlflow.db"
-
-
-@dataclass(frozen=True)
-class _Unsent:
-    """A training that MLflow does not have yet, with the first row that points to it."""
-
-    cell: CellId
-    set_index: int
-    seed_index: int
-    set_key: str
-    run_key: str
-    status: str
-    reason: str
-    scores: dict[str, float]
-    costs: dict[str, float]
-    environment: str
-    created: float
-    facts: dict[str, float]
 
 
 class Mirror:
@@ -92,39 +74,11 @@ class Mirror:
             return False
         return True
 
-    def unsent(self, limit: int = BATCH) -> list[_Unsent]:
-        """Trainings that are in rows and not in MLflow, at most `limit`."""
-        cell = ", ".join(f"r.{name}" for name in CELL)
-        found = self.store.database.execute(
-            f"SELECT {cell}, MIN(r.set_index * 1000000 + r.seed_index), r.set_key, r.run_key,"
-            " u.status, u.reason, u.scores, u.costs, u.environment, u.created, s.facts"
-            " FROM rows r JOIN runs u USING (run_key) JOIN sets s ON s.set_key = r.set_key"
-            " LEFT JOIN mirror m ON m.suite = r.suite AND m.kind = 'run' AND m.key = r.run_key"
-            "   AND m.uri = ? AND m.mlflow_id NOT IN ('', ?)"
-            " WHERE m.key IS NULL GROUP BY r.suite, r.run_key"
-            " ORDER BY r.suite, r.task, r.learner, r.dpc, r.method LIMIT ?",
-            (self.uri, "pending", limit),
-        ).fetchall()
-        return [
-            _Unsent(
-                CellId(*row[:6]),
-                row[6] // 1_000_000,
-                row[6] % 1_000_000,
-                *row[7:11],
-                json.loads(row[11]),
-                json.loads(row[12]),
-                row[13],
-                row[14],
-                json.loads(row[15]),
-            )
-            for row in found
-        ]
-
     def sync(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Send everything that is missing; returns how many trainings were sent."""
         sent = 0
         while not should_stop():
-            batch = self.unsent()
+            batch = unsent_runs(self.store, self.uri, BATCH)
             if not batch:
                 break
             for item in batch:
@@ -190,7 +144,7 @@ class Mirror:
         self.store.put_mirror(made.suite, "state", made.key, self.uri, run.info.run_id)
         self.store.commit()
 
-    def _send(self, item: _Unsent) -> None:
+    def _send(self, item: UnsentRun) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         experiment = self._experiment(item.cell.suite)
@@ -238,7 +192,7 @@ class Mirror:
         self.store.put_sent(item.cell.suite, item.run_key, self.uri, run.info.run_id, item.created)
         self.store.commit()
 
-    def _remove_half_sent(self, item: _Unsent, experiment: str) -> None:
+    def _remove_half_sent(self, item: UnsentRun, experiment: str) -> None:
         """Delete what a killed driver left half sent; found by its tag."""
         pending = self.store.database.execute(
             "SELECT 1 FROM mirror WHERE suite=? AND kind='run' AND key=? AND uri=?",
@@ -250,7 +204,7 @@ class Mirror:
             ):
                 self.client.delete_run(run.info.run_id)
 
-    def _log_set(self, item: _Unsent, parent: str) -> None:
+    def _log_set(self, item: UnsentRun, parent: str) -> None:
         """Log a set's file once per suite, with the cell that first used it."""
         suite, key = item.cell.suite, item.set_key
         known = self.store.database.execute(

@@ -21,7 +21,8 @@ class BPTT(TDD):
     Algorithm 1 of the report on distillation by back-propagation through time, which carries
     Remember the Past (Deng and Russakovsky, NeurIPS 2022) over to text: momentum SGD inside,
     weights kept step by step, one Hessian-vector product a step on the way back, Adam outside.
-    Labels are the classes, not learned.
+    Labels are the classes, not learned. The report's runs did not converge; here the method has
+    been run on toy data only, and what makes it converge is still to be found.
 
     Parameters
     ----------

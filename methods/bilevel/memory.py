@@ -8,8 +8,9 @@ from benchmark.core.errors import BenchmarkError
 
 COPIES = 8
 """Sets of weights that are alive besides those of the steps: pretrained, live, gradients, sums."""
-BACK_AND_FORTH = 5.0
-"""Times a step's activations: both passes keep theirs, and the passes through them as well."""
+BACK_AND_FORTH = 2.0
+"""Times the activations of a forward pass that a step's graph keeps. From 5 to 15 steps a BERT of
+four layers grew by 153 MB a step; this says 155 (`tests/performance/test_unroll_speed.py`)."""
 
 
 def bytes_needed(

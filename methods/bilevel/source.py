@@ -59,7 +59,13 @@ class TransformerSource(Source):
         attention_weight: float = 0.0,
         precision: str = "bfloat16",
     ) -> None:
-        self.pretrained = held(folder, n_classes)
+        try:
+            self.pretrained = held(folder, n_classes)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{folder.name} is no classifier that can be trained: "
+                f"{str(error).splitlines()[0][:150]}. Name an encoder of the catalogue as `learner`"
+            ) from error
         self.classifier = EmbeddedClassifier(self.pretrained.model)
         self.width = self.classifier.width
         self.attention_weight = attention_weight

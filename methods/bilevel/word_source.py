@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from benchmark.core.errors import InputError
 from benchmark.core.finetune.embedded import EmbeddedRows, Weights
 from benchmark.core.wordnets.embedded import EmbeddedNetwork
 from benchmark.core.wordnets.networks import Convolutions, Network, Recurrence
@@ -28,7 +29,13 @@ class WordSource(Source):
         n_classes: int,
         max_length: int,
     ) -> None:
-        self.texts = held(folder).read(columns, max_length)
+        try:
+            vectors = held(folder)
+        except InputError as error:
+            raise InputError(
+                f"{error}. Name word vectors of the catalogue as `learner`, such as glove-50d"
+            ) from error
+        self.texts = vectors.read(columns, max_length)
         self.width = self.texts.table.shape[1]
         self.network = EmbeddedNetwork(network, self.width, n_classes)
         self.labels = torch.from_numpy(np.array(labels))

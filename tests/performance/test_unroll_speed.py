@@ -27,6 +27,7 @@ from benchmark.core.library import Library, LibraryConfig  # noqa: E402
 from benchmark.core.method import METHODS, Budget  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng  # noqa: E402
 from methods.bilevel.beginning import first_values, transformer_source  # noqa: E402
+from methods.bilevel.memory import bytes_needed  # noqa: E402
 from methods.bilevel.unroll import unrolled  # noqa: E402
 
 pytestmark = pytest.mark.performance
@@ -154,3 +155,12 @@ def test_memory_of_replay_does_not_grow_with_the_inner_steps():
     print(f"\npeak MB by inner steps: replay {replay}, graph {graph}")
     assert replay[50] < 1.2 * replay[5]
     assert graph[15] > 1.2 * graph[5]
+
+    def said(steps: int) -> float:
+        return bytes_needed(
+            3_300_000, [10] * steps, 64, 256, 4, 4, replay=False, attention=False
+        ) / 2**20  # fmt: skip
+
+    grown, predicted = graph[15] - graph[5], said(15) - said(5)
+    print(f"ten inner steps more: {grown:.0f} MB, predicted {predicted:.0f} MB")
+    assert 0.67 < predicted / grown < 1.5

@@ -124,3 +124,20 @@ def test_the_rate_rises_and_falls_to_nothing():
     plan = OuterPlan(steps=10, learning_rate=1.0, warmup=0.2)
     assert [plan.rate(step) for step in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
     assert 0 < plan.rate(9) <= 0.125
+
+
+def test_gradients_see_training_rows_and_looks_see_selection_rows(loop, monkeypatch):
+    watched = loop(steps=3)
+    seen = {"outer": set(), "scores": set()}
+    for name, rows in seen.items():
+        method = getattr(watched.source, name)
+
+        def watch(weights, given, rows=rows, real=method):
+            rows.update(given.tolist())
+            return real(weights, given)
+
+        monkeypatch.setattr(watched.source, name, watch)
+    watched.run()
+    assert seen["scores"] == set(watched.selection.tolist())
+    assert seen["outer"]
+    assert seen["outer"] <= set(watched.training.tolist())

@@ -1,5 +1,7 @@
 """The methods as a whole, and the sets that they make."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.tokens import tokenise
 from benchmark.core.learner import Run, TestTexts, build_learner
 from benchmark.core.method import METHODS, Budget
+from benchmark.core.pool import Pool
 from benchmark.testing import run_method_checks, toy_pool
 from methods.attention_labels import AttentionLabels
 from methods.bilevel import memory
@@ -22,6 +25,7 @@ from methods.bilevel.unroll import final_weights
 from methods.bilevel.words import nearest_words, readable
 from methods.bptt import BPTT
 from methods.tdd import TDD, natural_length
+from methods.tdd_cnn import TDDCnn
 from methods.tdd_text import TDDText
 
 TWO = Budget.dpc(2, 2)
@@ -225,3 +229,40 @@ def test_the_gradient_of_real_rows_is_the_same_packed_and_padded(pool):
     assert found["auto"][0] == pytest.approx(found["padded"][0], rel=1e-5)
     for name, gradient in found["padded"][1].items():
         torch.testing.assert_close(found["auto"][1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_word_vectors_are_no_learner_of_tdd_and_an_encoder_no_word_vectors(method, pool):
+    services = replace(
+        pool.services,
+        model=lambda name: pool.services.model("glove" if name == "minilm" else "minilm"),
+    )
+    swapped = Pool(pool.task, pool.texts(), pool.labels.copy(), pool.classes, services=services)
+    with pytest.raises(InputError, match=r"no classifier that can be trained.*as `learner`"):
+        method().distil(swapped, TWO, np.random.default_rng(0))
+    with pytest.raises(InputError, match="Name word vectors of the catalogue"):
+        method(TDDCnn).distil(swapped, TWO, np.random.default_rng(0))
+
+
+def test_sets_that_differ_in_anything_are_never_shared(method, pool, tmp_path):
+    shared = pool.with_parts(tmp_path)
+    variants = [
+        method(),
+        method(labels="hard"),
+        method(start="words"),
+        method(scale=0.5),
+        method(length=5),
+        method(inner_rate=0.5),
+        method(learning_rate=0.5),
+        method(selection_rows=3),
+        method(passes=2),
+        method(AttentionLabels),
+        method(AttentionLabels, queries="all"),
+        method(AttentionLabels, weight=2.0),
+        method(TDDCnn),
+        method(TDDCnn, initial="fixed"),
+        method(TDDCnn, network="text-rnn"),
+    ]
+    for variant in variants:
+        variant.distil(shared, Budget.dpc(1, 2), np.random.default_rng(0))
+    parts = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert len(parts) == len(variants)
