@@ -80,6 +80,11 @@ class Store:
                 f"one knows {SCHEMA_VERSION}): update the benchmark, or give another --store"
             )
 
+    @property
+    def reports(self) -> Path:
+        """Where pages of suites are written."""
+        return self.root / "reports"
+
     def close(self) -> None:
         """Commit what is pending and close the database."""
         self.commit()

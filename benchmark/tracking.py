@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cell_means import CellMeans, cell_key, unsent_means
+from benchmark.core.keys import sha256_file, sha256_text
 from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
 from benchmark.preparations import Preparation, unsent_preparations
 from benchmark.schema import CELL
 from benchmark.store import Store
 from benchmark.unsent_runs import UnsentRun, unsent_runs
+from leaderboards import page_files
 
 BATCH = 100
 METRICS_AT_ONCE = 1000
@@ -104,8 +106,32 @@ class Mirror:
                 self.store.forget_mirrored_state(suite, key, self.uri)
         for preparation in unsent_preparations(self.store, self.uri):
             self._send_preparation(preparation)
+        for suite in self.store.mirrored_cells(self.uri):
+            self._send_page(suite)
         self.store.commit()
         return sent
+
+    def _send_page(self, suite: str) -> None:
+        """Log a suite's page and figures as artefacts of a run of its own, when they are new."""
+        files = page_files(self.store.reports, suite)
+        if not files:
+            return
+        digest = sha256_text("".join(sha256_file(path) for path in files))
+        experiment = self._experiment(suite)
+        found = self.client.search_runs([experiment], "tags.kind = 'page'", max_results=1)
+        if found and found[0].data.tags.get("digest") == digest:
+            return
+        run = (
+            found[0]
+            if found
+            else self.client.create_run(
+                experiment, run_name=f"{suite} / leaderboard", tags={"kind": "page"}
+            )
+        ).info.run_id
+        for path in files:
+            self.client.log_artifact(run, str(path), "leaderboard")
+        self.client.set_tag(run, "digest", digest)
+        self.client.set_terminated(run)
 
     def _send_means(self, means: CellMeans) -> None:
         from mlflow.entities import Metric

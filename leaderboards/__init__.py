@@ -7,6 +7,7 @@ This package is handed rows (`rows.COLUMNS`) and knows neither the store nor MLf
 give the same text on any machine.
 """
 
+from leaderboards.files import page_files, write_files
 from leaderboards.formats import FORMATS, render, to_frame
 from leaderboards.model import CellResult, Leaderboard, build_leaderboard
 from leaderboards.publish import check_published, merge, read_results, render_published
@@ -19,9 +20,11 @@ __all__ = [
     "build_leaderboard",
     "check_published",
     "merge",
+    "page_files",
     "read_results",
     "render",
     "render_published",
     "terminal_tables",
     "to_frame",
+    "write_files",
 ]

@@ -58,6 +58,12 @@ def draw(figure: Figure) -> dict[str, bytes]:
     return {".svg": vector.getvalue(), ".png": raster.getvalue()}
 
 
+def drawn_from(file: bytes) -> str:
+    """The hash of the data that a figure's file says it was drawn from; "" if it says nothing."""
+    said = SAID.search(file)
+    return said[1].decode() if said else ""
+
+
 def difference(figure: Figure, files: Mapping[str, bytes]) -> str:
     """Say in what published files, by suffix, are not those of a figure; "" if they are.
 
@@ -68,8 +74,7 @@ def difference(figure: Figure, files: Mapping[str, bytes]) -> str:
     for suffix in SUFFIXES:
         if suffix not in files:
             return f"{figure.name}{suffix} (missing)"
-        said = SAID.search(files[suffix])
-        if said is None or said[1].decode() != figure.data_hash:
+        if drawn_from(files[suffix]) != figure.data_hash:
             return f"{figure.name}{suffix} was not drawn from these rows"
     with _style() as version:
         same = all(SAID.search(body)[2].decode() == version for body in files.values())

@@ -17,7 +17,8 @@ from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json
 from benchmark.core.records import Status
 from leaderboards.drawing import SUFFIXES, difference, draw
-from leaderboards.figures import KINDS, Figure
+from leaderboards.figures import Figure
+from leaderboards.files import figure_files
 from leaderboards.formats import to_csv
 from leaderboards.index import index_page
 from leaderboards.markdown import page_text
@@ -91,7 +92,7 @@ def render_published(results: Path, published: Path) -> list[Path]:
     published.mkdir(parents=True, exist_ok=True)
     for name, body in files.items():
         _write(published / name, body)
-    for stale in _figure_files(published, results.stem) - set(files):
+    for stale in figure_files(published, results.stem) - set(files):
         (published / stale).unlink()
     _write(published / INDEX, page_text(index_page(results.parent, published)).encode())
     return [published / name for name in (*files, INDEX)]
@@ -113,7 +114,7 @@ def check_published(results: Path, published: Path) -> str:
         found = {suffix: path.read_bytes() for suffix, path in files.items() if path.exists()}
         lines += filter(None, [difference(figure, found)])
     known = {f"{figure.name}{suffix}" for figure in figures for suffix in SUFFIXES}
-    stale = _figure_files(published, results.stem) - known
+    stale = figure_files(published, results.stem) - known
     lines += [f"{name} is on no page" for name in sorted(stale)]
     lines += _diff(published / INDEX, page_text(index_page(results.parent, published)))
     if len(lines) > DIFF_LINES:
@@ -142,16 +143,6 @@ def _pages(results: Path) -> tuple[dict[str, str], tuple[Figure, ...]]:
     page = make_page(board)
     text = page_text(page, figures=True)
     return {f"{board.suite}.md": text, f"{board.suite}.csv": to_csv(board)}, page.figures
-
-
-def _figure_files(published: Path, suite: str) -> set[str]:
-    """Return the names of the figures in a directory that are of a suite."""
-    return {
-        f"{suite}-{kind}{suffix}"
-        for kind in KINDS
-        for suffix in SUFFIXES
-        if (published / f"{suite}-{kind}{suffix}").exists()
-    }
 
 
 def _combine(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

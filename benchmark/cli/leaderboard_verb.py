@@ -92,7 +92,7 @@ def leaderboard(
         name = format_ or "md"
         board = build_leaderboard(frame, suite, reference=reference)
         suffix = {"latex": "tex"}.get(name, name)
-        path = (out or store / "reports") / f"{suite}.{suffix}"
+        path = (out or opened.reports) / f"{suite}.{suffix}"
         print(f"wrote {write_text(path, render(board, name))}")
         if format_ is None:
             print_leaderboard(opened, suite, reference)

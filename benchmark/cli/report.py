@@ -14,17 +14,16 @@ from benchmark.frame import rows_frame
 from benchmark.runner import Summary
 from benchmark.store import Store
 from benchmark.tracking import tracking_uri
-from leaderboards import build_leaderboard, render, terminal_tables
+from leaderboards import build_leaderboard, terminal_tables, write_files
 
 SHOWN = 3
+PAGES = 3
+"""Files that are pages, not figures."""
 
 
 def write_reports(store: Store, suite: str) -> list[Path]:
-    """Write the markdown page and the CSV to the store's `reports/`."""
-    board = build_leaderboard(rows_frame(store, suite), suite)
-    return [
-        write_text(store.root / "reports" / f"{suite}.{f}", render(board, f)) for f in ("md", "csv")
-    ]
+    """Write the page in all its forms to the store's `reports/`."""
+    return write_files(build_leaderboard(rows_frame(store, suite), suite), store.reports)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -68,7 +67,7 @@ def print_summary(
         print(f"FAILED: {_named(cells)}: {reason}")
     if summary.failed:
         print("Once the cause is mended, add --retry-failed to the same command.")
-    for path in paths:
+    for path in paths[:PAGES]:
         print(f"report: {path}")
     if mirror.failure:
         print(

@@ -78,10 +78,12 @@ def run(
         )
         runner = Runner(opened, runner_executor, reporter, retry_failed)
         try:
-            with opened.writing(lambda: reporter.note(f"another run holds {store}: waiting")):
-                with BackgroundMirror(store) as mirror:
-                    summary = runner.run(plan)
-                    reporter.stage("MLflow", 1)
+            with (
+                opened.writing(lambda: reporter.note(f"another run holds {store}: waiting")),
+                BackgroundMirror(store) as mirror,
+            ):
+                summary = runner.run(plan)
+                reporter.stage("page and MLflow", 1)
                 paths = write_reports(opened, plan.suite.name)
         finally:
             runner_executor.close()

@@ -172,6 +172,39 @@ def test_what_a_method_learned_is_a_run_with_its_curve_once(
     assert "0.750" in page
 
 
+def test_the_page_and_its_figures_are_artefacts_of_one_run_and_follow_the_rows(
+    world, tmp_path, cli, mlflow_database
+) -> None:
+    store = tmp_path / "s"
+    store.mkdir()
+    uri = f"sqlite:///{store}/mlflow.db"
+    (store / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    flags = [*SMALL, "--methods", "random", "--learners", "tfidf-lr", *world.flags(store)]
+
+    def page() -> tuple[str, set[str], str]:
+        """The one run of the page, its files, and the page as MLflow has it."""
+        opened = Store(store)
+        mirror = Mirror(opened, uri)
+        mirror.complete()
+        opened.close()
+        client = mirror.client
+        experiment = client.get_experiment_by_name("text-distillation/toy").experiment_id
+        (run,) = client.search_runs([experiment], "tags.kind = 'page'")
+        names = {item.path for item in client.list_artifacts(run.info.run_id, "leaderboard")}
+        text = Path(client.download_artifacts(run.info.run_id, "leaderboard/toy.md")).read_text()
+        return run.info.run_id, names, text
+
+    assert cli("run", *flags).code == 0
+    first, names, text = page()
+    assert names == {f"leaderboard/toy.{suffix}" for suffix in ("md", "csv", "html")}
+    assert text == (store / "reports" / "toy.md").read_text()
+    assert cli("run", *flags, "--dpc", "2,4").code == 0  # two budgets make a curve
+    again, names, text = page()
+    assert again == first
+    assert {"leaderboard/toy-scaling.svg", "leaderboard/toy-scaling.png"} <= names
+    assert text == (store / "reports" / "toy.md").read_text()
+
+
 @pytest.mark.parametrize("other", [False, True], ids=["deleted", "replaced"])
 def test_an_mlflow_file_that_lost_everything_is_filled_again(
     world, tmp_path, cli, process, mlflow_database, other: bool
