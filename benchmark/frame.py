@@ -29,6 +29,9 @@ FACTS = {
     "overlap_test": "overlap_test",
 }
 PREPARATION = ("prepare_seconds", "phase_", "found_")
+PERPLEXITY = "perplexity "
+"""How a set's fact begins; the name of the model that read it follows. A set has one at most."""
+
 COSTS = ("train_seconds", "predict_seconds", "peak_memory_mb")
 
 
@@ -80,6 +83,8 @@ def _line(row: tuple) -> dict[str, Any]:
     line |= {name: found_scores.get(name) for name in METRICS}
     line |= {name: found_costs.get(name) for name in COSTS}
     line |= {name: found_facts.get(key) for name, key in FACTS.items()}
+    read = next((k for k in found_facts if k.startswith(PERPLEXITY)), PERPLEXITY)
+    line |= {"perplexity": found_facts.get(read), "perplexity_model": read[len(PERPLEXITY) :]}
     prepared = {k: v for k, v in found_facts.items() if k.startswith(PREPARATION)}
     line["preparation"] = canonical_json(prepared) if prepared else ""
     return line

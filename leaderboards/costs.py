@@ -25,6 +25,7 @@ SET_FIGURES: dict[str, tuple[str, Show]] = {
     "overlap_train": ("8-gram in\ntrain (%)", percent),
     "overlap_test": ("8-gram in\ntest (%)", percent),
     "label_agreement": ("labels that the\nteacher shares (%)", percent),
+    "perplexity": ("perplexity", brief),
     "distinct_1": ("distinct\n1-grams (%)", percent),
     "distinct_2": ("distinct\n2-grams (%)", percent),
 }

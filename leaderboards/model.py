@@ -66,6 +66,7 @@ class CellResult:
     averages: Mapping[str, float]
     device: str
     preparation: Mapping[str, float] = field(default_factory=dict)
+    perplexity_models: frozenset[str] = frozenset()
     comparison: Comparison | None = None
     rank: Rank = field(default_factory=lambda: Rank(None, None))
     recovered: float = float("nan")
@@ -243,6 +244,7 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
             averages=dict(zip(names, averages[index].tolist(), strict=True)),
             device=", ".join(sorted(set(cell["device"][good]) - {""})),
             preparation=parse(next(filter(None, cell["preparation"]), "")),
+            perplexity_models=frozenset(cell["perplexity_model"][good]) - {""},
         )
 
 

@@ -28,7 +28,7 @@ METRICS = ["accuracy", "macro_f1", "f1", "matthews", "accuracy_f1"]
 COSTS = ["distil_seconds", "train_seconds", "predict_seconds", "peak_memory_mb"]
 SIZES = ["set_rows", "set_words", "set_bytes", "set_floats"]
 SHARES = ["copies", "overlap_train", "overlap_test"]
-QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement"]
+QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement", "perplexity"]
 
 HALVES = ["low_overlap", "high_overlap"]
 """Accuracy on the test pairs that share few of their words, and many; of pair tasks only."""
@@ -38,9 +38,13 @@ FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, "create
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
-    "environment", "created", "info", "preparation", *QUALITY, *HALVES,
+    "environment", "created", "info", "preparation", *QUALITY, *HALVES, "perplexity_model",
 ]  # fmt: skip
-OPTIONAL = {"preparation": "", **dict.fromkeys([*QUALITY, *HALVES], float("nan"))}
+OPTIONAL = {
+    "preparation": "",
+    "perplexity_model": "",
+    **dict.fromkeys([*QUALITY, *HALVES], float("nan")),
+}
 """Columns that rows of an earlier version lack, and what they then hold."""
 
 

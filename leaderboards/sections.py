@@ -87,8 +87,18 @@ def _quality(board: Leaderboard) -> str:
         return ""
     return (
         " The teacher is naive Bayes on words of training rows, never the judged one; distinct "
-        "n-grams are a share of all n-grams of a set, and fall with its length."
+        f"n-grams are a share of all n-grams of a set, and fall with its length."
+        f"{_perplexity(board)}"
     )
+
+
+def _perplexity(board: Leaderboard) -> str:
+    """Say which language model read the sets, if one did."""
+    models = sorted(set().union(*(cell.perplexity_models for cell in board.cells)))
+    if not models:
+        return ""
+    mixed = " (not to be compared with each other)" if len(models) > 1 else ""
+    return f" Perplexity is that of a token under {', '.join(models)}{mixed}, each text by itself."
 
 
 def preparation(board: Leaderboard) -> Section | None:

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from benchmark.cli import flags
+from benchmark.cli.progress import ProgressReporter
 from benchmark.cli.report import print_leaderboard, write_text
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.library import Library
 from benchmark.frame import rows_frame
+from benchmark.perplexities import read_sets, unread_sets
 from benchmark.store import Store
 from leaderboards import (
     FORMATS,
@@ -43,6 +45,10 @@ def leaderboard(
     check: Annotated[
         bool, typer.Option("--check", help="Re-render leaderboards/ from its rows; fail on drift.")
     ] = False,
+    perplexity: Annotated[
+        str | None,
+        typer.Option(help="Causal language model to read the sets with, such as smollm2-135m."),
+    ] = None,
     store: flags.Store = flags.DEFAULT_STORE,
     assets: flags.Assets = None,
     offline: flags.Offline = False,
@@ -51,6 +57,8 @@ def leaderboard(
     """Render a suite's leaderboard from the store's rows; --check reads the published rows."""
     if publish and check:
         raise InputError("--publish and --check exclude each other")
+    if perplexity is not None and check:
+        raise InputError("--check reads published rows, in which --perplexity changes nothing")
     if format_ is not None and format_ not in FORMATS:
         raise InputError(f"--format {format_}: unknown.{did_you_mean(format_, list(FORMATS))}")
     if not suite.replace("-", "").replace("_", "").replace(".", "").isalnum() or ".." in suite:
@@ -84,6 +92,10 @@ def leaderboard(
         raise InputError(
             f"suite {suite!r} has no rows in {store}; `run --suite {suite}` makes them"
         )
+    if perplexity is not None:
+        library = Library(flags.library_config(store, assets, offline, tasks))
+        _read(opened, suite, perplexity, library)
+        frame = rows_frame(opened, suite)
     if publish:
         merge(results, frame)
         for path in render_published(results, published):
@@ -97,3 +109,14 @@ def leaderboard(
         if format_ is None:
             print_leaderboard(opened, suite, reference)
     opened.close()
+
+
+def _read(store: Store, suite: str, model: str, library: Library) -> None:
+    """Have a language model read the sets that it has not read."""
+    records = unread_sets(store, suite, model)
+    if not records:
+        return
+    with store.writing(), ProgressReporter() as reporter:
+        reporter.stage(f"{suite}: perplexity under {model}", len(records))
+        for _ in read_sets(store, records, model, library):
+            reporter.advance()

@@ -11,9 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # noqa: E402
+from tiny_gpt import write_language_model  # noqa: E402
 from toy_world import FILLER, WORDS, enter  # noqa: E402
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast  # noqa: E402
 
 N_CLASSES, DPC = 77, 5
 LEARNERS = (
@@ -52,25 +51,6 @@ methods = ["random"]
 learners = ["tfidf-lr"]
 protocol = "tiny"
 """
-
-
-def write_language_model(folder) -> None:
-    """A two-layer GPT-2 over bytes and a few words."""
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["</s>"], initial_alphabet=alphabet, show_progress=False
-    )
-    core.train_from_iterator([" ".join(FILLER), "text: label: intent bad good"], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>")
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=128, n_embd=16, n_layer=1, n_head=2, n_inner=16
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        GPT2LMHeadModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
