@@ -20,6 +20,7 @@ from benchmark.core.data import TaskData
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import words_of
 from benchmark.core.errors import BenchmarkError, DamagedFileError
+from benchmark.core.freed_memory import give_back
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, build_learner
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS, Budget, Method
@@ -103,6 +104,7 @@ def perform(job: Job, library: Library) -> Iterator[Message]:
         yield _make_set(job, library)
     else:
         yield from _train(job, library)
+    give_back()
 
 
 def _make_set(job: SetJob, library: Library) -> SetRecord:

@@ -14,6 +14,7 @@ from torch import nn
 
 from benchmark.core.checkpoint import Checkpoint, Weights
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.freed_memory import give_back
 from benchmark.core.journal import Journal
 from benchmark.core.seeding import numpy_generator, seed_of
 from methods.bilevel.learnable import Learnable
@@ -135,6 +136,7 @@ class OuterLoop:
                 if now - saved > CHECKPOINT_SECONDS and not last:
                     self.checkpoint.save(step)
                     self.journal.lap()
+                    give_back()
                     saved = time.monotonic()
         best = self.best.load()
         found = self.journal.curves()

@@ -20,6 +20,7 @@ from benchmark.core.finetune.engines import engine_for
 from benchmark.core.finetune.pretrained import held
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.tokens import Ragged, tokenise
+from benchmark.core.freed_memory import give_back
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
 from methods.gradient_matching.closed_form import LastLayer
@@ -125,6 +126,7 @@ class Bank:
                 for name, value in weights.items():
                     if number or name in self.learner.pretrained.fresh:
                         tensors[f"{number}/{name}"] = value.to(torch.bfloat16).cpu()
+                give_back()
             temporary = path.with_name(f".{path.name}.new")
             save_file(tensors, temporary)
             os.replace(temporary, path)

@@ -16,6 +16,7 @@ from benchmark.core.checkpoint import Checkpoint
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.finetune.engine import decay_groups
 from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.freed_memory import give_back
 from benchmark.core.journal import Journal
 from benchmark.core.seeding import isolated_torch_rng, seed_of
 
@@ -75,6 +76,7 @@ class Trainer:
                 if now - saved > CHECKPOINT_SECONDS and done < total:
                     self.checkpoint.save(done)
                     self.journal.lap()
+                    give_back()
                     saved = time.monotonic()
         self.model.eval()
 
