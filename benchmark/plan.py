@@ -81,8 +81,8 @@ def make_plan(options: Options, library: Library) -> Plan:
     cells: list[Cell] = []
     skipped: list[SkippedCell] = []
     for block in _blocks(suite, protocol, options):
-        for order, task in enumerate(tasks):
-            for cell, unavailable in planner.cells_of(block, task, order):
+        for task in tasks:
+            for cell, unavailable in planner.cells_of(block, task):
                 if unavailable:
                     skipped.append(SkippedCell(cell.record(unavailable)))
                 elif why := structural_mismatch(cell.method, cell.learner, catalogue.task(task)):
@@ -153,7 +153,7 @@ class _Planner:
     protocol: Protocol
     options: Options
 
-    def cells_of(self, block: Block, task_name: str, order: int) -> Iterator[tuple[Cell, str]]:
+    def cells_of(self, block: Block, task_name: str) -> Iterator[tuple[Cell, str]]:
         """Yield each cell of a task, with the reason if it cannot be had here (else "")."""
         task = self.library.catalogue.task(task_name)
         methods = [_method(name, self.suite, self.options) for name in block.methods]
@@ -161,10 +161,15 @@ class _Planner:
         _check_names(self.library, methods, learners)
         ratio = None if self.options.dpc else self.options.ratio
         facts, why = task_facts(self.library, task_name)
-        for i, method in enumerate(methods):
+        places = self.library.catalogue.places(self.suite)
+        for method in methods:
             for budgeted in budgets_of(method, block, ratio, facts, task):
-                for j, learner in enumerate(learners):
-                    place = {"task_order": order, "method_order": i, "learner_order": j}
+                for learner in learners:
+                    place = {
+                        "task_order": self.suite.tasks.index(task_name),
+                        "method_order": places.get(method.name, len(places)),
+                        "learner_order": places.get(learner.name, len(places)),
+                    }
                     cell = self._cell(block, task, facts, method, budgeted, learner, place)
                     yield cell, why or missing_for(self.library, method, learner)
 

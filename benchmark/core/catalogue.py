@@ -135,6 +135,17 @@ class Catalogue:
         """Look up a suite."""
         return _look_up(self.suites, "suite", name)
 
+    def places(self, suite: Suite) -> dict[str, int]:
+        """Where each method and learner is first named: by this suite, else by all in their order.
+
+        So the tables of a suite keep one order, however few of its cells a run asks for.
+        """
+        named: dict[str, None] = {}
+        for one in (suite, *self.suites.values()):
+            for block in (one, *one.cells):
+                named |= dict.fromkeys((*block.methods, *block.learners))
+        return {name: place for place, name in enumerate(named)}
+
     def protocol(self, name: str) -> Protocol:
         """Look up a protocol."""
         return _look_up(self.protocols, "protocol", name)

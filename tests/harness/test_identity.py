@@ -223,3 +223,23 @@ def test_lost_predictions_are_made_again(world, store, cli, rows_in) -> None:
     assert made.keys() == whole.keys()
     assert all(np.array_equal(made[key], whole[key]) for key in whole)
     assert database(store).execute("SELECT COUNT(*) FROM predictions").fetchone() == (0,)
+
+
+def test_a_table_keeps_its_order_however_its_cells_were_run(world, tmp_path, cli) -> None:
+    store = tmp_path / "s"
+    flags = ["--suite", "toy", "--dpc", "2", "--sets", "2", "--seeds", "1", *world.flags(store)]
+    for task, methods, learners in (
+        ("pair", "herding", "tfidf-nb"),
+        ("mood", "k-centers,random", "tfidf-svm,tfidf-lr"),
+        ("mood", "herding", "tfidf-nb,tfidf-lr"),
+    ):
+        told = cli(
+            "run", *flags, "--tasks-only", task, "--methods", methods, "--learners", learners
+        )
+        assert told.code == 0, told.err
+    table = pd.read_csv(store / "reports" / "toy.csv")
+    assert list(dict.fromkeys(table.task)) == ["mood", "pair"]
+    mood = table[table.task == "mood"]
+    assert list(dict.fromkeys(mood.learner)) == ["tfidf-lr", "tfidf-nb", "tfidf-svm"]
+    first = mood[mood.learner == "tfidf-lr"]
+    assert list(first.method) == ["random", "k-centers", "herding"]
