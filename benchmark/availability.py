@@ -30,6 +30,7 @@ def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
             dropped=pool.dropped,
             pool_texts=pool.texts_fingerprint,
             test_texts=data.test.texts_fingerprint,
+            pool_groups=pool.groups_fingerprint,
             pool_words=words_of(pool.texts()),
             test_words=words_of(data.test.columns),
         ),
@@ -59,6 +60,8 @@ def structural_mismatch(method: Method, learner: Learner, task: Task) -> str:
         usable = learner.reads_embeddings_for(method.embeds_for)
     if not usable:
         return f"{method.level}-level set"
+    if method.reads_groups and task.group is None:
+        return "a task without groups"
     return "single texts, no pairs" if learner.pairs_only and not task.is_pair else ""
 
 

@@ -33,14 +33,35 @@ QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement"]
 HALVES = ["low_overlap", "high_overlap"]
 """Accuracy on the test pairs that share few of their words, and many; of pair tasks only."""
 
+FAIRNESS = ["tpr_gap", "worst_group"]
+"""How far groups of test rows are apart; of tasks with groups only."""
+
+DECLARED = ["epsilon", "delta", "lm_tokens"]
+"""What a method says of its sets: what privacy it spent, and tokens of a language model."""
+
 INTEGERS = ["set_index", "seed_index", "planned_sets", "planned_seeds"]
-FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, "created"]
+FLOATS = [
+    "score",
+    *METRICS,
+    *COSTS,
+    *SIZES,
+    *SHARES,
+    *QUALITY,
+    *HALVES,
+    *FAIRNESS,
+    *DECLARED,
+    "created",
+]
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
     "environment", "created", "info", "preparation", *QUALITY, *HALVES,
+    *FAIRNESS, *DECLARED,
 ]  # fmt: skip
-OPTIONAL = {"preparation": "", **dict.fromkeys([*QUALITY, *HALVES], float("nan"))}
+OPTIONAL = {
+    "preparation": "",
+    **dict.fromkeys([*QUALITY, *HALVES, *FAIRNESS, *DECLARED], float("nan")),
+}
 """Columns that rows of an earlier version lack, and what they then hold."""
 
 

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from benchmark.core.distilled import DistilledSet
-from benchmark.core.errors import BenchmarkError, InputError
-from benchmark.core.journal import Journal
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
-from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
 
 if TYPE_CHECKING:
     import torch
 
-    from methods.readable.admm import ADMMPlan, Reading
-    from methods.readable.candidates import Candidate
+    from methods.readable.admm import ADMMPlan
     from methods.readable.learners import GradientLearner
-    from methods.readable.projection import Projector
 
 TINY = "tiny"
-WRITTEN = "written"
 CPU: dict[str, Any] = {
     "learner": "minilm",
     "head": "classifier",
@@ -77,7 +70,7 @@ class GradMM(Method):
         encoder for `classifier`.
     writer : language model of the projection: the `learner` itself (empty), `tiny`, or a catalogue
         model with the same vocabulary.
-    order : of the projection: `nearest-first` as in the code, `likely-first` as in the paper's text.
+    order : of the projection: `nearest-first` as the code, `likely-first` as the paper's text.
     top_k : tokens that the first of the two criteria keeps.
     prompt, words : what follows a text, and the label words, one a class (`words=bad+great`);
         class names by default.
@@ -180,15 +173,17 @@ class GradMM(Method):
         )
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
-        """Write the candidates of every class and rank them; killed, it goes on with what it had."""
+        """Write the candidates of every class and rank them; a killed try is gone on with."""
+        from methods.readable.tiny_writer import tiny_writer
+        from methods.readable.writing import Writing
+
         seed = int(rng.integers(2**63))
-        writer = self._tiny_writer(pool, folder) if self.writer == TINY else None
+        writer = None
+        if self.writer == TINY:
+            model = pool.services.model(self.learner)
+            writer = tiny_writer(pool, folder, model, self.writer_steps, 4 * self.length)
         with fixed_threads():
-            self._write(pool, folder, writer, seed)
-        if writer is not None:  # its seconds belong to this state's
-            notes = (writer / "journal.jsonl").read_text()
-            path = Journal(folder).path
-            path.write_text(notes + path.read_text())
+            Writing(self, pool, folder, writer, seed).run()
 
     def distil(
         self, pool: Pool, budget: Budget, rng: np.random.Generator, state: Path | None = None
@@ -214,227 +209,21 @@ class GradMM(Method):
         """Facts of every set."""
         return {}
 
-    def _tiny_writer(self, pool: Pool, folder: Path) -> Path:
-        """Folder of a small language model of the pool that writes in the learner's tokens."""
-        from benchmark.core.assets import load_tokenizer, model_fingerprint
-        from benchmark.core.finetune.recipe import Recipe
-        from methods.language_models.pretraining import LanguageModelPlan, train_language_model
+    def split(self, pool: Pool, rng: np.random.Generator) -> tuple[Pool, Pool]:
+        """Rows to write from and rows to rank on.
 
-        model = pool.services.model(self.learner)
-        recipe = Recipe(
-            steps=self.writer_steps, learning_rate=1e-3, warmup=0.05, precision="float32"
-        )
-        plan = LanguageModelPlan(TINY, recipe, self.length and 4 * self.length, "best")
-
-        def make(partial: Path, rng: np.random.Generator) -> None:
-            tokenizer = load_tokenizer(model)
-            if tokenizer.eos_token_id is None:
-                tokenizer.eos_token = tokenizer.sep_token
-            with fixed_threads():
-                train_language_model(pool, plan, partial, rng, tokenizer)
-
-        ingredients = {**asdict(plan), "vocabulary": model_fingerprint(model)}
-        return shared_part(folder, pool, "language-model", ingredients, make)
-
-    def _write(self, pool: Pool, folder: Path, writer: Path | None, seed: int) -> None:
-        from benchmark.core.seeding import numpy_generator, seed_of
-
-        learner = self._learner(pool, seed)
-        projector, readings = self._projector(pool, learner, writer)
-        matched, ranked = self._split(pool, numpy_generator(seed_of("gradmm-split", seed=seed)))
-        lengths = self._lengths(learner, matched)
-        journal = Journal(folder)
-        count = -(-self.candidates // self.rows_at_once)
-        total, done = count * len(pool.classes), 0
-        written: list[list[Candidate]] = []
-        cosines = []
-        for label in range(len(pool.classes)):
-            ids: list[list[np.ndarray]] = []
-            for number in range(count):
-                pool.services.report(f"{pool.task}: {self.name}, batches of rows", done, total)
-                axes = {"seed": seed, "label": label, "number": number}
-                size = min(self.rows_at_once, self.candidates - number * self.rows_at_once)
-                batch = self._batch(
-                    folder / WRITTEN / f"{label}-{number}.json", learner, projector, matched,
-                    label, (size, lengths), readings[label], axes, journal,
-                )  # fmt: skip
-                ids += [[np.array(text) for text in row] for row in batch["ids"]]
-                cosines.append(batch["cosine"])
-                done += 1
-            with journal.phase("ranking"):
-                real = self._gradient(
-                    learner, ranked, label, numpy_generator(seed_of("gradmm-rank", **axes)), "rank"
-                )
-                written.append(self._judged(pool, learner, matched, ids, label, real))
-        from methods.readable.candidates import save
-
-        save(folder, written)
-        journal.find("gradient_cosine", float(np.mean(cosines)))
-        agreeing = [row.agrees for rows in written for row in rows]
-        if self.filter != "none":
-            journal.find("label_agreement", float(np.mean(agreeing)))
-
-    def _batch(
-        self,
-        path: Path,
-        learner: GradientLearner,
-        projector: Projector,
-        matched: Pool,
-        label: int,
-        shape: tuple[int, Sequence[int]],
-        reading: Reading,
-        axes: Mapping[str, int],
-        journal: Journal,
-    ) -> dict[str, Any]:
-        """Write one batch of rows, or read what an earlier try has written."""
-        from benchmark.core.seeding import numpy_generator, seed_of
-        from methods.readable.admm import write_rows
-        from methods.readable.candidates import write_json
-
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            with journal.phase("writing"):
-                rng = numpy_generator(seed_of("gradmm-real", **axes))
-                real = self._gradient(learner, matched, label, rng, "match")
-                found, cosine = write_rows(
-                    learner, projector, real, label, shape, reading, self.plan(),
-                    seed_of("gradmm-start", **axes),
-                )  # fmt: skip
-            rows = [[ids[row].tolist() for ids in found] for row in range(shape[0])]
-            write_json(path, {"ids": rows, "cosine": cosine})
-        return json.loads(path.read_text())
-
-    def _judged(
-        self,
-        pool: Pool,
-        learner: GradientLearner,
-        matched: Pool,
-        ids: Sequence[Sequence[np.ndarray]],
-        label: int,
-        real: torch.Tensor,
-    ) -> list[Candidate]:
-        """Texts of rows, how far their gradients are from `real`, and whether labels agree."""
-        from methods.gradient_matching.closed_form import row_cosines
-        from methods.readable.candidates import Candidate
-
-        layer = learner.layer_of_tokens(ids, label)
-        distances = 1.0 - row_cosines(real, layer, learner.predictions(label))
-        texts = [
-            tuple(
-                learner.tokenizer.decode(text, clean_up_tokenization_spaces=True).strip()
-                for text in row
-            )
-            for row in ids
-        ]
-        agrees = self._agreeing(pool, learner, matched, ids, texts, label)
-        return [
-            Candidate(row, float(distance), bool(agreed))
-            for row, distance, agreed in zip(texts, distances, agrees, strict=True)
-        ]
-
-    def _agreeing(
-        self,
-        pool: Pool,
-        learner: GradientLearner,
-        matched: Pool,
-        ids: Sequence[Sequence[np.ndarray]],
-        texts: Sequence[tuple[str, ...]],
-        label: int,
-    ) -> np.ndarray:
-        if self.filter == "none":
-            return np.ones(len(texts), dtype=bool)
-        if self.filter == "prompt":
-            return learner.label_scores(ids).argmax(1) == label  # type: ignore[attr-defined]
-        from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
-            features = np.asarray(matched.embed(self.encoder))
-            classifier = LogisticRegression(max_iter=1000).fit(features, matched.labels)
-        columns = {name: [row[i] for row in texts] for i, name in enumerate(pool.text_columns)}
-        return classifier.predict(pool.services.encode(self.encoder, columns)) == label
-
-    def _learner(self, pool: Pool, seed: int) -> GradientLearner:
-        from methods.readable.learners import ClassifierLearner, PromptLearner
-        from methods.readable.vocabulary import words_of_classes
-
-        folder = pool.services.model(self.learner)
-        try:
-            if self.head == "classifier":
-                return ClassifierLearner(folder, len(pool.classes), seed % 2**32)
-            words = words_of_classes(pool.classes, self.words)
-            return PromptLearner(folder, self.learner, words, self.prompt, self.vocabulary)
-        except (OSError, ValueError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
-            kind = "encoder" if self.head == "classifier" else "causal language model"
-            raise InputError(
-                f"learner {self.learner!r} is no {kind} that can be read: "
-                f"{str(error).splitlines()[0][:150]}"
-            ) from error
-
-    def _projector(
-        self, pool: Pool, learner: GradientLearner, writer: Path | None
-    ) -> tuple[Projector, list[Reading]]:
-        """The projection, and what its language model reads around the texts of each class."""
-        import torch
-
-        from benchmark.core.assets import load_causal_lm
-        from methods.language_models.generator import device, load
-        from methods.language_models.pretraining import GENERATOR
-        from methods.readable.admm import Reading
-        from methods.readable.projection import Projector
-        from methods.readable.vocabulary import words_of_classes, writable
-
-        allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
-        if writer is not None:
-            generator = load(writer / GENERATOR)
-            model, s = generator.model.requires_grad_(False), generator.serialiser
-            readings = [
-                Reading([s.start(label)], [s.separator]) for label in range(len(pool.classes))
-            ]
-        else:
-            model = learner.model  # type: ignore[attr-defined]
-            if self.writer:
-                model = load_causal_lm(pool.services.model(self.writer), "float32").to(device())
-            words = words_of_classes(pool.classes, self.words)
-            pieces = learner.pieces(0, len(pool.text_columns))
-            readings = []
-            for word in words:
-                text = self.prefix.replace("{label}", word)
-                ids = learner.tokenizer(text, add_special_tokens=False)["input_ids"]
-                before = [*pieces[0], *map(int, ids)]
-                if not before:
-                    raise InputError(f"{self.name}: the writer needs a prefix, which is empty")
-                readings.append(Reading(before, pieces[1] if len(pieces) > 2 else []))
-        known = model.get_input_embeddings().weight.shape[0]
-        if known < len(learner.table):
-            raise InputError(
-                f"writer {self.writer!r} has {known:,} tokens, learner {self.learner!r} "
-                f"{len(learner.table):,}: they must share a vocabulary"
-            )
-        return Projector(model, learner.table, allowed, self.top_k, self.order), readings
-
-    def _split(self, pool: Pool, rng: np.random.Generator) -> tuple[Pool, Pool]:
-        """Rows to write from and rows to rank on."""
-        least = int(pool.class_counts().min())
-        if least < 2:
-            label = pool.classes[int(pool.class_counts().argmin())]
+        Raises `BenchmarkError` for a class of one row, which cannot be on both sides.
+        """
+        counts = pool.class_counts()
+        if counts.min() < 2:
             raise BenchmarkError(
-                f"task {pool.task!r}: class {label!r} has {least} rows; to write from some and "
-                "rank on others takes two of each class"
+                f"task {pool.task!r}: class {pool.classes[int(counts.argmin())]!r} has "
+                f"{counts.min()} rows; to write from some and rank on others takes two of each "
+                "class"
             )
         return pool.split(self.selection, rng)
 
-    def _lengths(self, learner: GradientLearner, matched: Pool) -> list[int]:
-        """Tokens of each text: the mean of the rows, one at least."""
-        if self.length:
-            return [self.length] * len(matched.text_columns)
-        rows = learner.text_tokens(matched.texts(), 512)
-        return [max(1, round(float(np.mean(column)))) for column in
-                zip(*[[len(text) for text in row] for row in rows], strict=True)]  # fmt: skip
-
-    def _gradient(
+    def gradient(
         self, learner: GradientLearner, pool: Pool, label: int, rng: np.random.Generator, use: str
     ) -> torch.Tensor:
         """Mean gradient of random rows of a class, (K, d + 1): to `match`, or to `rank` by.
@@ -444,8 +233,4 @@ class GradMM(Method):
         members = np.flatnonzero(pool.labels == label)
         size = min(len(members), self.real_rows * (4 if use == "rank" else 1))
         rows = rng.choice(members, size, replace=False)
-        return self._layer(learner, pool, rows, label).gradient()
-
-    def _layer(self, learner: GradientLearner, pool: Pool, rows: np.ndarray, label: int) -> Any:
-        longest = 512 // len(pool.text_columns) - 32
-        return learner.layer_of_tokens(learner.text_tokens(pool.texts(rows), longest), label)
+        return learner.layer_of_tokens(learner.rows_of(pool, rows), label).gradient()

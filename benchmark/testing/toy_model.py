@@ -1,4 +1,4 @@
-"""A tiny BERT and a tiny GPT-2 with word vocabularies, for methods and learners that need a pretrained model."""
+"""A tiny BERT and a tiny GPT-2 that know words, for what needs a pretrained model."""
 
 from __future__ import annotations
 

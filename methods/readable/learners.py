@@ -7,7 +7,7 @@ fixed. `pieces[i]` are the token ids before the i-th text of a row, the last pie
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +15,17 @@ import numpy as np
 import torch
 
 from benchmark.core.assets import load_causal_lm, load_tokenizer
-from benchmark.core.finetune.engine import _last_linear
+from benchmark.core.finetune.engine import last_linear
 from benchmark.core.finetune.pretrained import held
+from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
 from methods.gradient_matching.closed_form import LastLayer
 from methods.language_models.generator import device
 from methods.readable.vocabulary import label_tokens
 
 TOKENS_AT_ONCE = 2048
+LONGEST, ROOM = 512, 32
+"""Tokens of a row, and those of them that are for what stands around a text."""
 
 
 class GradientLearner(ABC):
@@ -100,18 +103,21 @@ class GradientLearner(ABC):
             mask[i, : len(row)] = 1
         return self.table[padded.to(self.table.device)], mask
 
-    def text_tokens(
-        self, columns: Mapping[str, Sequence[str]], longest: int
-    ) -> list[list[np.ndarray]]:
-        """Token ids of texts without special tokens, each cut to `longest`; one list a row."""
-        ids = [
-            self.tokenizer([f" {text.strip()}" for text in texts], add_special_tokens=False,
-                           verbose=False)["input_ids"]
-            for texts in columns.values()
-        ]  # fmt: skip
+    def rows_of(self, pool: Pool, rows: np.ndarray) -> list[list[np.ndarray]]:
+        """Token ids of a pool's rows without special tokens: one array a text, cut where too long.
+
+        A space is put before each text: its first word is then the same token as within one.
+        """
+        longest = LONGEST // len(pool.text_columns) - ROOM
+        columns = [
+            self.tokenizer(
+                [f" {text.strip()}" for text in texts], add_special_tokens=False, verbose=False
+            )["input_ids"]
+            for texts in pool.texts(rows).values()
+        ]
         return [
             [np.array(text[:longest], dtype=np.int64) for text in row]
-            for row in zip(*ids, strict=True)
+            for row in zip(*columns, strict=True)
         ]
 
 
@@ -148,7 +154,8 @@ class PromptLearner(GradientLearner):
         kept = sorted({token for ids in self.labels for token in ids})
         self.kept = torch.arange(len(head.weight)) if vocabulary == "all" else torch.tensor(kept)
         self.weight = head.weight if vocabulary == "all" else head.weight[self.kept]
-        self.bias = None if head.bias is None else head.bias[self.kept]
+        bias = getattr(head, "bias", None)
+        self.bias = None if bias is None else bias[self.kept]
         place = {int(token): at for at, token in enumerate(self.kept)}
         self.targets = [torch.tensor([place[token] for token in ids]) for ids in self.labels]
 
@@ -178,7 +185,9 @@ class PromptLearner(GradientLearner):
     def _read(self, embeddings: torch.Tensor, mask: torch.Tensor, label: int) -> LastLayer:
         targets = self.targets[label]
         hidden = self._hidden(embeddings, mask, len(targets))
-        return LastLayer.of(hidden, self._logits(hidden), targets.repeat(len(embeddings)))
+        layer = LastLayer.of(hidden, self._logits(hidden), targets.repeat(len(embeddings)))
+        # Most output layers have no bias, whose gradient the appended ones stand for.
+        return layer if self.bias is not None else LastLayer(layer.inputs[:, :-1], layer.errors)
 
     @torch.no_grad()
     def label_scores(self, rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -208,7 +217,7 @@ class ClassifierLearner(GradientLearner):
         self.model = pretrained.model.eval().to(device())
         self.tokenizer = pretrained.tokenizer
         self.table = self.model.get_input_embeddings().weight.detach()
-        self.last = _last_linear(self.model)
+        self.last = last_linear(self.model)
         self.n_classes = n_classes
 
     def pieces(self, label: int, columns: int) -> list[list[int]]:

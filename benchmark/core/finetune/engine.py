@@ -139,7 +139,7 @@ class PaddedEngine(Engine):
     @torch.no_grad()
     def head_inputs(self, batch: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
         seen: list[torch.Tensor] = []
-        hook = _last_linear(self.model).register_forward_pre_hook(
+        hook = last_linear(self.model).register_forward_pre_hook(
             lambda module, given: seen.append(given[0].float().cpu())
         )
         try:
@@ -162,7 +162,7 @@ class PaddedEngine(Engine):
         )
 
 
-def _last_linear(model: Any) -> nn.Linear:
+def last_linear(model: Any) -> nn.Linear:
     """The layer that makes the logits: the last linear one with an output a class."""
     n_classes = model.config.num_labels
     linears = [m for m in model.modules() if isinstance(m, nn.Linear)]

@@ -48,11 +48,11 @@ def test_switches_change_the_rows(pool, tmp_path):
 
 
 def test_writing_that_was_killed_goes_on(pool, tmp_path, monkeypatch):
-    from methods.readable import admm
+    from methods.readable import writing
 
     method = build(**PROMPT, rows_at_once=2)
     whole = a_set(method, pool, tmp_path / "whole").content_hash
-    write, calls = admm.write_rows, []
+    write, calls = writing.write_rows, []
 
     def third_dies(*args):
         calls.append(args[3])
@@ -60,7 +60,7 @@ def test_writing_that_was_killed_goes_on(pool, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return write(*args)
 
-    monkeypatch.setattr(admm, "write_rows", third_dies)
+    monkeypatch.setattr(writing, "write_rows", third_dies)
     with pytest.raises(KeyboardInterrupt):
         a_set(method, pool, tmp_path / "killed")
     assert a_set(method, pool, tmp_path / "killed").content_hash == whole
@@ -72,9 +72,9 @@ def test_writing_that_was_killed_goes_on(pool, tmp_path, monkeypatch):
 def test_what_a_reader_must_mend_is_said(pool, tmp_path):
     with pytest.raises(InputError, match="no tokens for the label word 'great'"):
         a_set(build(**PROMPT, words=["bando", "great"]), pool, tmp_path / "a")
+    method = build(**PROMPT)
+    state = prepare_state(method, pool, tmp_path / "b", seed=3)
     with pytest.raises(BenchmarkError, match="6 candidates of class 'class b' were written"):
-        method = build(**PROMPT)
-        state = prepare_state(method, pool, tmp_path / "b", seed=3)
         method.distil(pool, Budget.dpc(7, 2), numpy_generator(1), state)
     with pytest.raises(InputError, match="needs writer=tiny"):
         build(writer="")
