@@ -22,10 +22,10 @@ PROMPT_WORDS = ("The", "It", "class")
 def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> Pool:
     """Return a small pool: words of its class among common ones, and features for any encoder.
 
-    As in real data, each class has one text twice. Features are read-only sums of word vectors,
-    scaled to unit length, so equal texts have equal features. Every model is the same tiny BERT,
-    but those called glove-something, which are toy word vectors, and causal language models, which
-    are one tiny GPT-2 that knows the names of the classes as well.
+    Rows are of two groups in turn. As in real data, each class has one text twice. Features are
+    read-only sums of word vectors, scaled to unit length, so equal texts have equal features. Every
+    model is the same tiny BERT, but those called glove-something, which are toy word vectors, and
+    causal language models, which are one tiny GPT-2 that knows the names of the classes as well.
     """
     rng = numpy_generator(seed_of("toy-pool", n_classes=n_classes, per_class=per_class, pair=pair))
     names = ("first", "second") if pair else ("text",)
@@ -46,7 +46,10 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
     classes = [f"class {onset}" for onset in CLASS_ONSETS[:n_classes]]
     services = Services(encode=_features, model=_model)
     name = "toy-pair" if pair else "toy"
-    return Pool(name, columns, labels, classes, embed=embed, services=services)
+    return Pool(
+        name, columns, labels, classes, embed=embed, services=services,
+        groups=np.arange(len(labels)) % 2, group_names=("even", "odd"),
+    )  # fmt: skip
 
 
 def _model(name: str) -> Path:

@@ -103,6 +103,11 @@ class GradientLearner(ABC):
             mask[i, : len(row)] = 1
         return self.table[padded.to(self.table.device)], mask
 
+    @property
+    @abstractmethod
+    def gradient_shape(self) -> tuple[int, int]:
+        """Shape of the last layer's gradient."""
+
     def rows_of(self, pool: Pool, rows: np.ndarray) -> list[list[np.ndarray]]:
         """Token ids of a pool's rows without special tokens: one array a text, cut where too long.
 
@@ -169,6 +174,10 @@ class PromptLearner(GradientLearner):
     def predictions(self, label: int) -> int:
         return len(self.labels[label])
 
+    @property
+    def gradient_shape(self) -> tuple[int, int]:
+        return len(self.kept), self.weight.shape[1] + (self.bias is not None)
+
     def _hidden(self, embeddings: torch.Tensor, mask: torch.Tensor, last: int) -> torch.Tensor:
         """Hidden states at the last `last` positions of each row, shape (n * last, d)."""
         mask = mask.to(embeddings.device)
@@ -230,6 +239,10 @@ class ClassifierLearner(GradientLearner):
 
     def predictions(self, label: int) -> int:
         return 1
+
+    @property
+    def gradient_shape(self) -> tuple[int, int]:
+        return self.last.out_features, self.last.in_features + 1
 
     def _run(
         self, embeddings: torch.Tensor, mask: torch.Tensor

@@ -1,4 +1,4 @@
-"""Writing the candidates of a task: batch by batch, each kept as soon as it is done, then ranked."""
+"""Writing the candidates of a task: each batch is kept once it is done, then all are ranked."""
 
 from __future__ import annotations
 

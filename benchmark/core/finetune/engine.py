@@ -146,7 +146,11 @@ class PaddedEngine(Engine):
             logits = self.logits(batch)
         finally:
             hook.remove()
-        return seen[0].reshape(len(logits), -1), logits
+        inputs = seen[0]
+        if inputs.ndim == 3 and inputs.shape[1] > 1:  # a causal model's head is put to every token
+            last = torch.from_numpy(batch.lengths - 1)
+            inputs = inputs[torch.arange(len(last)), last]
+        return inputs.reshape(len(logits), -1), logits
 
     def _forward(self, batch: Ragged) -> torch.Tensor:
         inputs = self.padding.apply(batch)
