@@ -6,11 +6,14 @@ from dataclasses import replace
 
 from benchmark.cells import Cell, TaskFacts
 from benchmark.core.effort import words_of
+from benchmark.core.endpoint import require_address
 from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner
 from benchmark.core.library import Library
 from benchmark.core.method import Method
 from benchmark.core.task import Task
+
+CHAT = "/chat/completions"
 
 
 def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
@@ -45,6 +48,9 @@ def missing_for(library: Library, method: Method, learner: Learner) -> str:
             library.require_encoder(name)
         for name in (*method.models, *learner.models):
             library.model_folder(name)
+        if method.endpoint:
+            who, offline = f"method {method.name}", library.config.offline
+            require_address(who, method.endpoint, CHAT, offline)
     except UnavailableError as error:
         return str(error)
     return ""

@@ -109,6 +109,11 @@ class Method(ABC):
         """The model whose input embeddings its sets hold, if they are of level `embedding`."""
         return ""
 
+    @property
+    def endpoint(self) -> str:
+        """The model that it asks behind an OpenAI-style endpoint, "" if none; see `endpoint`."""
+        return ""
+
     def params(self) -> dict[str, Any]:
         """Parameters as JSON-able data."""
         return parameters_of(self)

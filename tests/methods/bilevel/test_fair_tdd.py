@@ -27,7 +27,7 @@ def test_conformance(method, check):
 
 
 def grouped(n=400, seed=0):
-    """Features of which one coordinate tells the class and another, which leans to it, the group."""
+    """One coordinate of the features tells the class, another the group, which leans to it."""
     rng = np.random.default_rng(seed)
     labels, features = rng.integers(0, 2, n), rng.normal(size=(n, 6)).astype(np.float32)
     groups = np.where(rng.random(n) < 0.8, labels, 1 - labels)
