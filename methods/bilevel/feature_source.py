@@ -64,14 +64,17 @@ def group_loss(hidden: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """
     n_groups = int(groups.max()) + 1
     mean, spread = hidden.detach().mean(0), hidden.detach().std(0) + 1e-3
-    inputs = (hidden - mean) / spread
-    weight = torch.zeros(n_groups, hidden.shape[1], requires_grad=True)
-    bias = torch.zeros(n_groups, requires_grad=True)
-    optimiser = torch.optim.Adam([weight, bias], ADVERSARY_RATE)
-    for _ in range(ADVERSARY_STEPS):
-        optimiser.zero_grad()
-        with torch.enable_grad():
-            cross_entropy(torch.addmm(bias, inputs.detach(), weight.T), groups).backward()
-        optimiser.step()
-    found = cross_entropy(torch.addmm(bias.detach(), inputs, weight.detach().T), groups)
+    ones = torch.ones(len(hidden), 1)
+    inputs = torch.cat([(hidden - mean) / spread, ones], 1)
+    with torch.no_grad():  # the gradient of a linear classifier is a product: no graph is needed
+        fixed, targets = inputs.detach(), torch.eye(n_groups)[groups]
+        weight = torch.zeros(inputs.shape[1], n_groups)
+        first, second = torch.zeros_like(weight), torch.zeros_like(weight)
+        for step in range(1, ADVERSARY_STEPS + 1):
+            gradient = fixed.T @ ((fixed @ weight).softmax(1) - targets) / len(fixed)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.99 * second + 0.01 * gradient**2
+            sizes = (second / (1 - 0.99**step)).sqrt() + 1e-8
+            weight -= ADVERSARY_RATE * first / (1 - 0.9**step) / sizes
+    found = cross_entropy(inputs @ weight, groups)
     return found.clamp(max=math.log(max(2, len(groups.unique()))))

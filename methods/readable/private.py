@@ -19,7 +19,9 @@ from benchmark.core.errors import UnavailableError
 from benchmark.core.seeding import torch_generator
 from methods.gradient_matching.closed_form import TINY, LastLayer
 
-NOISE_PRECISION = 1e-3
+NOISE_PRECISION, LEAST_NOISE = 5e-3, 1e-2
+MORE_ORDERS = tuple(range(64, 1025, 64))
+"""Orders of Rényi's divergence beyond Opacus's own, for which small budgets are tighter."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def require_accountant() -> None:
         )
 
 
+@functools.lru_cache(maxsize=256)
 def spent(noise: float, rate: float, releases: int, delta: float) -> float:
     """The epsilon that so many releases of one class come to, by Rényi accounting (Opacus)."""
     require_accountant()
@@ -91,19 +94,24 @@ def spent(noise: float, rate: float, releases: int, delta: float) -> float:
 
     accountant = RDPAccountant()
     accountant.history = [(noise, rate, releases)]
-    return float(accountant.get_epsilon(delta))
+    orders = [*RDPAccountant.DEFAULT_ALPHAS, *MORE_ORDERS]
+    return float(accountant.get_epsilon(delta, alphas=orders))
 
 
 @functools.lru_cache
 def noise_for(epsilon: float, delta: float, rate: float, releases: int) -> float:
-    """The least noise, to a thousandth, with which all releases together cost at most `epsilon`."""
-    low, high = 0.0, 1.0
-    while spent(high, rate, releases, delta) > epsilon:
-        low, high = high, 2 * high
+    """The least noise, to half a percent, with which all releases cost at most `epsilon`."""
+
+    def is_enough(noise: float) -> bool:
+        return spent(noise, rate, releases, delta) <= epsilon
+
+    high = 1.0
+    while not is_enough(high):
+        high *= 2
+    while high > LEAST_NOISE and is_enough(high / 2):
+        high /= 2
+    low = high / 2
     while high - low > NOISE_PRECISION * high:
         middle = (low + high) / 2
-        if middle > TINY and spent(middle, rate, releases, delta) <= epsilon:
-            high = middle
-        else:
-            low = middle
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high

@@ -153,7 +153,8 @@ class Condensing:
                 seed_of("answer", seed=self.seed, number=number, label=label, turn=turn, at=at)
                 for at in range(self.plan.answers)
             ]
-            for last in self.writer.answers(prompt, seeds, self.plan.tokens * wanted):
+            most, parted = self.plan.tokens * wanted, self.pool.is_pair
+            for last in self.writer.answers(prompt, seeds, most, parted):
                 rows, odd = read_answer(last.text, len(self.pool.text_columns))
                 faults["of another form"] += odd
                 answers.append(self._judged(rows, label, known, taken, faults))

@@ -12,6 +12,7 @@ from typing import Protocol
 from benchmark.core.endpoint import address, ask, open_session
 from benchmark.core.errors import BenchmarkError, UnavailableError
 from benchmark.core.seeding import isolated_torch_rng, seed_of
+from methods.rewriting.prompts import PART
 
 CHAT = "/chat/completions"
 FILE = "answers.jsonl"
@@ -28,8 +29,13 @@ class Answer:
 class Writer(Protocol):
     """A model that writes."""
 
-    def answer(self, prompt: str, seeds: Sequence[int], most: int) -> Sequence[Answer]:
-        """One answer of at most `most` tokens for each seed; some at least, in order."""
+    def answer(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool
+    ) -> Sequence[Answer]:
+        """One answer of at most `most` tokens for each seed; some at least, in order.
+
+        `parted` asks for rows of two texts.
+        """
 
 
 class EndpointWriter:
@@ -39,7 +45,9 @@ class EndpointWriter:
         self.model, self.temperature = model, temperature
         self.session = open_session()
 
-    def answer(self, prompt: str, seeds: Sequence[int], most: int) -> Sequence[Answer]:
+    def answer(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool
+    ) -> Sequence[Answer]:
         """One at a time, so that each is kept as soon as it is paid for."""
         body = {
             "model": self.model,
@@ -78,20 +86,39 @@ class LocalWriter:
         self.name, self.temperature = name, temperature
         self.context = getattr(self.model.config, "max_position_embeddings", None) or 2**20
 
-    def answer(self, prompt: str, seeds: Sequence[int], most: int) -> Sequence[Answer]:
-        """All at once: they share the reading of the prompt."""
+    def answer(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool
+    ) -> Sequence[Answer]:
+        """All at once: they share the reading of the prompt.
+
+        Small models forget to part the texts of a pair. Such an answer's first line is taken as a
+        first text, and the model goes on after the mark.
+        """
+        ids = self._ids(prompt)
+        room = self.context - 2 * most
+        if room < 1:
+            raise BenchmarkError(
+                f"writer {self.name!r} reads {self.context} tokens, which leaves no room for "
+                f"answers of {most}"
+            )
+        ids = ids[-room:]  # the request is at the end
+        answers = []
+        for text, tokens in self._generate(ids, seeds, most):
+            if parted and PART not in text:
+                first = f"{next(iter(text.strip().splitlines()), '')} {PART}"
+                more = self.tokenizer(first, add_special_tokens=False)["input_ids"][:most]
+                ((second, further),) = self._generate([*ids, *more], seeds[:1], most)
+                text, tokens = f"{first} {second.strip()}", tokens + further
+            answers.append(Answer(text, len(ids) // len(seeds) + tokens))
+        return answers
+
+    def _generate(
+        self, ids: Sequence[int], seeds: Sequence[int], most: int
+    ) -> list[tuple[str, int]]:
+        """A continuation for each seed, and its number of tokens."""
         import torch
 
-        ids = self._ids(prompt)
-        room = self.context - most
-        if len(ids) > room:
-            if room < 1:
-                raise BenchmarkError(
-                    f"writer {self.name!r} reads {self.context} tokens, no more than the answer's "
-                    f"{most}"
-                )
-            ids = ids[-room:]  # the request is at the end
-        given = torch.tensor([ids], device=self.model.device)
+        given = torch.tensor([list(ids)], device=self.model.device)
         end = self.tokenizer.eos_token_id
         with isolated_torch_rng(seed_of("answers", seed=seeds[0])), torch.inference_mode():
             out = self.model.generate(
@@ -99,12 +126,8 @@ class LocalWriter:
                 temperature=self.temperature, top_p=0.95, max_new_tokens=most,
                 num_return_sequences=len(seeds), pad_token_id=0 if end is None else end,
             )[:, len(ids) :].tolist()  # fmt: skip
-        answers = []
-        for row in out:
-            written = row[: row.index(end)] if end in row else row
-            text = self.tokenizer.decode(written, skip_special_tokens=True)
-            answers.append(Answer(text, len(ids) // len(seeds) + len(written)))
-        return answers
+        rows = [row[: row.index(end)] if end in row else row for row in out]
+        return [(self.tokenizer.decode(row, skip_special_tokens=True), len(row)) for row in rows]
 
     def _ids(self, prompt: str) -> list[int]:
         if not getattr(self.tokenizer, "chat_template", None):
@@ -128,16 +151,18 @@ class KeptAnswers:
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:
                 body = json.loads(line)
-                self._known[body.pop("key")] = Answer(**body)
+                self._known[body["key"]] = Answer(body["text"], body["tokens"])
             except (ValueError, TypeError, KeyError):
                 continue  # a line that a kill cut short
 
-    def answers(self, prompt: str, seeds: Sequence[int], most: int) -> list[Answer]:
+    def answers(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool = False
+    ) -> list[Answer]:
         """One answer for each seed."""
         keys = [hashlib.sha256(f"{seed}\0{prompt}".encode()).hexdigest() for seed in seeds]
         while missing := [i for i, key in enumerate(keys) if key not in self._known]:
             try:
-                found = self.writer.answer(prompt, [seeds[i] for i in missing], most)
+                found = self.writer.answer(prompt, [seeds[i] for i in missing], most, parted)
             except UnavailableError as error:
                 raise UnavailableError(
                     f"{error}; {len(self._known):,} answers are kept: run it again to go on"
