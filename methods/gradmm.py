@@ -117,7 +117,7 @@ class GradMM(Method):
     share: float = 0.5
     balance: bool = True
     selection: float = 0.2
-    writer_steps: int = 2_000
+    writer_steps: int = 1_000
 
     toy = {
         **CPU,

@@ -14,6 +14,9 @@ from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
 from methods.language_models.pretraining import TINY, LanguageModelPlan, train_language_model
 
+BATCH = 32
+"""Rows of an update: a vocabulary of 30,000 tokens makes each of them dear on a CPU."""
+
 
 def tiny_writer(pool: Pool, folder: Path, model: Path, steps: int, max_length: int) -> Path:
     """Train it, or take the one there is: returns the folder of the part.
@@ -25,7 +28,9 @@ def tiny_writer(pool: Pool, folder: Path, model: Path, steps: int, max_length: i
     steps : updates at most; the best step on held-out rows of the pool is kept.
     max_length : longest row in tokens, 0 for the pool's longest.
     """
-    recipe = Recipe(steps=steps, learning_rate=1e-3, warmup=0.05, precision="float32")
+    recipe = Recipe(
+        steps=steps, learning_rate=1e-3, warmup=0.05, batch_size=BATCH, precision="float32"
+    )
     plan = LanguageModelPlan(TINY, recipe, max_length, "best")
 
     def make(partial: Path, rng: np.random.Generator) -> None:

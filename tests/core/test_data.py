@@ -206,9 +206,9 @@ def test_embedding_is_asked_for_the_whole_pool():
 def test_groups_are_numbered_alike_in_pool_and_test_and_follow_their_rows():
     train = {**TRAIN, "text": ["t0", "", "t2", "t3"], "who": ["b", "c", "a", "b"]}
     data = load(train, {**TEST, "who": ["d", "a", "b"]}, group="who")
-    assert data.pool.group_names == ("a", "b", "c", "d")
-    assert data.pool.groups.tolist() == [1, 0, 1]  # the blank row took its group along
-    assert data.test.groups.tolist() == [3, 0, 1]
+    assert data.pool.group_names == ("a", "b", "d")  # the blank row took its group along
+    assert data.pool.groups.tolist() == [1, 0, 1]
+    assert data.test.groups.tolist() == [2, 0, 1]
     assert data.pool.subset([2, 1]).groups.tolist() == [1, 0]
     plain = load(train, TEST)
     assert plain.pool.groups is None

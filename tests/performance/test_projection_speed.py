@@ -40,7 +40,7 @@ def model():
 
 @torch.no_grad()
 def plain(model, table, allowed, x, before):
-    """Nearest first: of the K nearest tokens the most likely one, the prefix read anew each time."""
+    """Of the K nearest tokens the most likely one, the prefix read anew each time."""
     read = torch.tensor(before).expand(len(x), -1)
     known = normalize(table[allowed], dim=1)
     for t in range(x.shape[1]):

@@ -77,7 +77,7 @@ def test_balancing_thins_every_cell_to_the_smallest():
 
 
 def a_set(pool, **params):
-    method = METHODS.build("fair-tdd", {**TOY, "hidden": 16, "steps": 60, "batch": 128,
+    method = METHODS.build("fair-tdd", {**TOY, "hidden": 16, "steps": 120, "batch": 128,
                                         "passes": 5, "evaluate_every": 60, **params})  # fmt: skip
     return method.distil(pool, Budget.dpc(3, 2), numpy_generator(1))
 
