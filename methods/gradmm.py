@@ -32,10 +32,20 @@ CPU: dict[str, Any] = {
     "learning_rate": 0.02,
 }
 """What a CPU does within the hour: MiniLM's gradients, a small language model of the pool."""
+SMOLLM2: dict[str, Any] = {
+    "learner": "smollm2-135m",
+    "candidates": 40,
+    "outer_steps": 4,
+    "inner_steps": 5,
+    "starts": 4,
+    "learning_rate": 0.02,
+}
+"""The paper's kind of learner at a size that a CPU can just about do."""
 
 
 @register("gradmm", paper="nguyen2025gradmm")
 @register("gradmm-cpu", paper="nguyen2025gradmm", **CPU)
+@register("gradmm-smollm2", paper="nguyen2025gradmm", **SMOLLM2)
 class GradMM(Method):
     """Optimise embeddings of rows until their gradient is that of real rows, and read them as text.
 
@@ -62,7 +72,8 @@ class GradMM(Method):
     filters labels is a logistic regression on real rows' features, or the prompted model itself
     without examples (four hand-written ones there). Budgets are exact, so that balancing makes an
     easier class give up its nearest rows for further ones, and never shrinks it. Tokens are of
-    Latin letters and the marks .,!?'- alone. Values of the `-cpu` variant are first guesses.
+    Latin letters and the marks .,!?'- alone. Values of the `-cpu` and
+    `-smollm2` variants are first guesses.
 
     Parameters
     ----------

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from benchmark.core.journal import Journal
 from benchmark.core.method import register
 from benchmark.core.pool import Pool
-from methods.gradmm import GradMM
+from methods.gradmm import SMOLLM2, GradMM
 
 if TYPE_CHECKING:
     import torch
@@ -19,19 +19,9 @@ if TYPE_CHECKING:
     from methods.readable.learners import GradientLearner
     from methods.readable.private import Mechanism
 
-CPU: dict[str, Any] = {
-    "learner": "smollm2-135m",
-    "candidates": 40,
-    "outer_steps": 4,
-    "inner_steps": 5,
-    "starts": 4,
-    "learning_rate": 0.02,
-}
-"""A size that a CPU does in an hour or two."""
-
 
 @register("gradmm-dp", paper="nguyen2025gradmm")
-@register("gradmm-dp-cpu", paper="nguyen2025gradmm", **CPU)
+@register("gradmm-dp-cpu", paper="nguyen2025gradmm", **SMOLLM2)
 class GradMMDP(GradMM):
     """Write readable rows from gradients that were released with differential privacy.
 

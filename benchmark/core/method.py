@@ -111,7 +111,7 @@ class Method(ABC):
 
     @property
     def endpoint(self) -> str:
-        """The model that it asks behind an OpenAI-style endpoint, "" if none; see `endpoint`."""
+        """The model that it asks behind an endpoint (`benchmark.core.endpoint`), "" if none."""
         return ""
 
     def params(self) -> dict[str, Any]:

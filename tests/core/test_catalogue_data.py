@@ -25,7 +25,8 @@ SUITES = read("suites")["suite"]
 MODELS, ENCODERS, LEARNERS = (read("learners")[kind] for kind in ("model", "encoder", "learner"))
 PROTOCOLS = read("protocols")["protocol"]
 CODE_LEARNERS = {
-    "tfidf-lr", "tfidf-nb", "tfidf-svm", "probe", "text-cnn", "text-rnn", "in-context", "feature-mlp",
+    "tfidf-lr", "tfidf-nb", "tfidf-svm", "probe", "feature-mlp", "text-cnn", "text-rnn",
+    "in-context",
 }  # fmt: skip
 
 
