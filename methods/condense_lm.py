@@ -33,6 +33,8 @@ CPU: dict[str, Any] = {
     "answers": 4,
     "features": False,
     "looked_at": 2_000,
+    "reward_rows": 5_000,
+    "tokens": 40,
 }
 """A local model of 135 million weights, and rewards from frozen features."""
 

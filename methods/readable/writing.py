@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,15 +116,19 @@ class Writing:
         if self.method.filter == "prompt":
             assert isinstance(self.learner, PromptLearner)
             return self.learner.label_scores(rows).argmax(1) == label
+        columns = columns_of(self.pool.text_columns, texts)
+        features = self.pool.services.encode(self.method.encoder, columns)
+        return self._classifier.predict(features) == label
+
+    @cached_property
+    def _classifier(self) -> Any:
+        """What tells the class of a row by its features, learned from real rows."""
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits
 
-        encoder = self.method.encoder
         with threadpool_limits(1):
-            features = np.asarray(self.matched.embed(encoder))
-            classifier = LogisticRegression(max_iter=1000).fit(features, self.matched.labels)
-        columns = columns_of(self.pool.text_columns, texts)
-        return classifier.predict(self.pool.services.encode(encoder, columns)) == label
+            features = np.asarray(self.matched.embed(self.method.encoder))
+            return LogisticRegression(max_iter=1000).fit(features, self.matched.labels)
 
     def _lengths(self) -> list[int]:
         """Tokens of each text: the mean of the rows, one at least."""
