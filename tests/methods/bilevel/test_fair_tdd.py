@@ -26,11 +26,11 @@ def test_conformance(method, check):
     check(method)
 
 
-def grouped(n=400, seed=0):
+def grouped(n=400, seed=0, lean=0.8):
     """One coordinate of the features tells the class, another the group, which leans to it."""
     rng = np.random.default_rng(seed)
     labels, features = rng.integers(0, 2, n), rng.normal(size=(n, 6)).astype(np.float32)
-    groups = np.where(rng.random(n) < 0.8, labels, 1 - labels)
+    groups = np.where(rng.random(n) < lean, labels, 1 - labels)
     features[:, 0] += 1.5 * (2 * labels - 1)
     features[:, 1] += 3.0 * (2 * groups - 1)
     texts = {"text": [f"row {i}" for i in range(n)]}
@@ -101,13 +101,14 @@ def gap(made, pool):
 
 
 def test_the_adversary_makes_a_trained_network_fairer():
-    pool, test = grouped(600), grouped(600, seed=7)
+    # Nine of ten training rows are of the group that goes with their class; test rows know no such.
+    pool, test = grouped(600, lean=0.9), grouped(600, seed=7, lean=0.5)
     plain = a_set(pool, adversary=0.0, learning_rate=0.05)
-    fair = a_set(pool, adversary=0.5, learning_rate=0.05)
-    assert gap(fair, test) < gap(plain, test) - 0.1
+    fair = a_set(pool, adversary=1.0, learning_rate=0.05)
+    assert gap(fair, test) < gap(plain, test) - 0.15
     for made in (plain, fair):
         right = [(s.argmax(1) == test.labels).mean() for s in scores_of(made, test)]
-        assert np.mean(right) > 0.7
+        assert np.mean(right) > 0.58
 
 
 def task(group):
