@@ -34,7 +34,8 @@ def model():
     from transformers import GPT2Config, GPT2LMHeadModel
 
     with isolated_torch_rng(0):
-        config = GPT2Config(vocab_size=20_000, n_embd=256, n_layer=8, n_head=4)
+        size = {"vocab_size": 20_000, "n_embd": 256, "n_layer": 8, "n_head": 4}
+        config = GPT2Config(**size, bos_token_id=0, eos_token_id=0)
         return GPT2LMHeadModel(config).eval().requires_grad_(False)
 
 
