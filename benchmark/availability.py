@@ -6,11 +6,14 @@ from dataclasses import replace
 
 from benchmark.cells import Cell, TaskFacts
 from benchmark.core.effort import words_of
+from benchmark.core.endpoint import require_address
 from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner
 from benchmark.core.library import Library
 from benchmark.core.method import Method
 from benchmark.core.task import Task
+
+CHAT = "/chat/completions"
 
 
 def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
@@ -30,6 +33,7 @@ def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
             dropped=pool.dropped,
             pool_texts=pool.texts_fingerprint,
             test_texts=data.test.texts_fingerprint,
+            pool_groups=pool.groups_fingerprint,
             pool_words=words_of(pool.texts()),
             test_words=words_of(data.test.columns),
         ),
@@ -44,6 +48,9 @@ def missing_for(library: Library, method: Method, learner: Learner) -> str:
             library.require_encoder(name)
         for name in (*method.models, *learner.models):
             library.model_folder(name)
+        if method.endpoint:
+            who, offline = f"method {method.name}", library.config.offline
+            require_address(who, method.endpoint, CHAT, offline)
     except UnavailableError as error:
         return str(error)
     return ""
@@ -59,6 +66,8 @@ def structural_mismatch(method: Method, learner: Learner, task: Task) -> str:
         usable = learner.reads_embeddings_for(method.embeds_for)
     if not usable:
         return f"{method.level}-level set"
+    if method.reads_groups and task.group is None:
+        return "a task without groups"
     return "single texts, no pairs" if learner.pairs_only and not task.is_pair else ""
 
 

@@ -30,6 +30,7 @@ class TaskFacts:
     dropped: int
     pool_texts: str = ""
     test_texts: str = ""
+    pool_groups: str = ""
     pool_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     test_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
@@ -68,6 +69,8 @@ class Cell:
     def set_key(self, set_index: int) -> Key:
         """Key of one of the cell's sets; cells that differ in the learner only share it."""
         pool = self.facts.pool
+        if self.method.reads_groups:
+            pool = combine(pool, self.facts.pool_groups)
         if self.fraction < 1:
             pool = combine(pool, f"resample {self.fraction}", self._resample_seed(set_index))
         return set_key(

@@ -10,10 +10,14 @@ from typing import Any
 import pandas as pd
 
 from benchmark.core.keys import canonical_json
+from benchmark.core.states import NOTE
 from benchmark.schema import CELL
 from benchmark.store import Store
 
-METRICS = ("accuracy", "macro_f1", "f1", "matthews", "accuracy_f1", "low_overlap", "high_overlap")
+METRICS = (
+    "accuracy", "macro_f1", "f1", "matthews", "accuracy_f1", "low_overlap", "high_overlap",
+    "tpr_gap", "worst_group",
+)  # fmt: skip
 FACTS = {
     "distil_seconds": "distil_seconds",
     "set_rows": "rows",
@@ -27,6 +31,7 @@ FACTS = {
     "copies": "copies",
     "overlap_train": "overlap_train",
     "overlap_test": "overlap_test",
+    **{name: f"{NOTE}{name}" for name in ("epsilon", "delta", "lm_tokens")},
 }
 PREPARATION = ("prepare_seconds", "phase_", "found_")
 PERPLEXITY = "perplexity "

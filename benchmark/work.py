@@ -220,6 +220,7 @@ def _score(
     spent: Mapping[str, float],
     scratch: dict[Any, Any],
 ) -> Trained:
+    from evaluators.fairness import fairness
     from evaluators.scoring import score
     from evaluators.word_overlap import half_scores, low_half
 
@@ -244,6 +245,9 @@ def _score(
         if "low half" not in scratch:
             scratch["low half"] = low_half(data.test.columns)
         scores |= half_scores(predictions, data.test.labels, scratch["low half"])
+    if data.test.groups is not None:
+        n_classes = data.task.n_classes
+        scores |= fairness(predictions, data.test.labels, data.test.groups, n_classes)
     record = RunRecord(run.run_key, Status.OK, "", scores, costs, run.ingredients)
     return Trained(record, predictions)
 

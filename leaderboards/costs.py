@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboards.model import CellResult, Leaderboard
 from leaderboards.rounding import brief, decimals, percent
-from leaderboards.rows import COSTS, QUALITY, SHARES, SIZES
+from leaderboards.rows import COSTS, QUALITY, RARE, SHARES, SIZES
 from leaderboards.table import Entry, Table, entries
 
 Show = Callable[[float], str]
@@ -28,13 +28,16 @@ SET_FIGURES: dict[str, tuple[str, Show]] = {
     "perplexity": ("perplexity", brief),
     "distinct_1": ("distinct\n1-grams (%)", percent),
     "distinct_2": ("distinct\n2-grams (%)", percent),
+    "epsilon": ("privacy\nε", brief),
+    "delta": ("privacy\nδ", lambda value: f"{value:.0e}"),
+    "lm_tokens": ("language model\ntokens a set", brief),
 }
 RUN_FIGURES: dict[str, tuple[str, Show]] = {
     "train_seconds": ("train\n(s a run)", brief),
     "predict_seconds": ("predict\n(s a run)", brief),
     "peak_memory_mb": ("peak memory\n(MB)", brief),
 }
-assert {*SET_FIGURES, *RUN_FIGURES} == {*COSTS, *SIZES, *SHARES, *QUALITY}
+assert {*SET_FIGURES, *RUN_FIGURES} == {*COSTS, *SIZES, *SHARES, *QUALITY, *RARE}
 
 
 def set_table(board: Leaderboard) -> Table | None:

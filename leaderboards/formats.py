@@ -11,7 +11,7 @@ from leaderboards.latex import to_latex
 from leaderboards.markdown import to_markdown
 from leaderboards.model import CellResult, Leaderboard
 from leaderboards.rounding import steady
-from leaderboards.rows import COSTS, HALVES, METRICS, QUALITY, SHARES, SIZES
+from leaderboards.rows import COSTS, FAIRNESS, HALVES, METRICS, QUALITY, RARE, SHARES, SIZES
 from leaderboards.table import one_line
 from leaderboards.webpage import to_html
 
@@ -19,8 +19,18 @@ NAN = float("nan")
 
 
 def to_frame(board: Leaderboard) -> pd.DataFrame:
-    """Return one line per cell with the columns of the CSV, numbers at full precision."""
-    return pd.DataFrame([_record(cell) for cell in board.cells])
+    """Return one line per cell with the columns of the CSV, numbers at full precision.
+
+    The last columns, of groups and of what methods declare, are there where any cell has them.
+    """
+    extra = [_extra(cell) for cell in board.cells]
+    there = [n for n in (extra[0] if extra else ()) if any(e[n] == e[n] for e in extra)]
+    return pd.DataFrame(
+        [
+            _record(cell) | {name: more[name] for name in there}
+            for cell, more in zip(board.cells, extra, strict=True)
+        ]
+    )
 
 
 def to_csv(board: Leaderboard) -> str:
@@ -76,6 +86,19 @@ def _record(cell: CellResult) -> dict[str, object]:
         "sampling": str(cell.info.get("sampling", "")),
         **{name: cell.averages[name] for name in (*QUALITY, *HALVES)},
     }
+
+
+def _extra(cell: CellResult) -> dict[str, float]:
+    """Columns that few suites have anything in; NaN where a cell has nothing."""
+    found: dict[str, float] = {}
+    for name in FAIRNESS:
+        of = cell.fairness.get(name)
+        found |= {
+            name: of.mean if of else NAN,
+            f"{name}_low": of.ci_low if of else NAN,
+            f"{name}_high": of.ci_high if of else NAN,
+        }
+    return found | {name: cell.averages[name] for name in RARE}
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Leaderboard], str]]] = {

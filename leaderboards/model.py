@@ -24,9 +24,11 @@ from leaderboards.reference import DEFAULT_REFERENCE, choose_reference
 from leaderboards.rows import (
     CELL,
     COSTS,
+    FAIRNESS,
     HALVES,
     METRICS,
     QUALITY,
+    RARE,
     SHARES,
     SIZES,
     digest,
@@ -51,6 +53,7 @@ class CellResult:
     `lacking` counts the planned runs that are not ok, and `reason` is what most of them say.
     `averages` are means over ok runs of metrics, costs and sizes (the peak of the memory).
     `preparation` is what the method learned once per task: seconds by phase, and findings.
+    `fairness` sums up the measures of groups as `summary` does the score, for tasks with groups.
     """
 
     id: CellId
@@ -70,6 +73,7 @@ class CellResult:
     comparison: Comparison | None = None
     rank: Rank = field(default_factory=lambda: Rank(None, None))
     recovered: float = float("nan")
+    fairness: Mapping[str, CellSummary] = field(default_factory=dict)
 
     @property
     def row(self) -> RowKey:
@@ -216,9 +220,8 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
     code = rows.groupby(CELL, sort=False).ngroup().to_numpy()
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     ok = (rows.status == Status.OK).to_numpy()
-    measured = rows.loc[ok, [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES]].groupby(
-        code[ok]
-    )
+    names = [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, *FAIRNESS, *RARE]
+    measured = rows.loc[ok, names].groupby(code[ok])
     averages = measured.mean()
     averages["peak_memory_mb"] = measured["peak_memory_mb"].max()
     averages = averages.reindex(range(len(starts)))
@@ -245,6 +248,11 @@ def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
             device=", ".join(sorted(set(cell["device"][good]) - {""})),
             preparation=parse(next(filter(None, cell["preparation"]), "")),
             perplexity_models=frozenset(cell["perplexity_model"][good]) - {""},
+            fairness={
+                name: summarise(_by_set(cell[name][good], cell["set_index"][good]))
+                for name in FAIRNESS
+                if good.any() and np.isfinite(cell[name][good]).all()
+            },
         )
 
 

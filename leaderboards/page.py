@@ -38,6 +38,7 @@ def make_page(board: Leaderboard) -> Page:
         sections.fidelity(board),
         sections.agreement(board),
         sections.shortcuts(board),
+        sections.fairness(board),
         sections.costs(board),
         sections.preparation(board),
         sections.precision(board),

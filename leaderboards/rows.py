@@ -28,22 +28,41 @@ METRICS = ["accuracy", "macro_f1", "f1", "matthews", "accuracy_f1"]
 COSTS = ["distil_seconds", "train_seconds", "predict_seconds", "peak_memory_mb"]
 SIZES = ["set_rows", "set_words", "set_bytes", "set_floats"]
 SHARES = ["copies", "overlap_train", "overlap_test"]
-QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement", "perplexity"]
+QUALITY = ["set_tokens", "distinct_1", "distinct_2", "label_agreement"]
 
 HALVES = ["low_overlap", "high_overlap"]
 """Accuracy on the test pairs that share few of their words, and many; of pair tasks only."""
 
+FAIRNESS = ["tpr_gap", "worst_group"]
+"""How far groups of test rows are apart; of tasks with groups only."""
+
+RARE = ["perplexity", "epsilon", "delta", "lm_tokens"]
+"""What few suites know: perplexity under a language model that was named; what a method says of its
+sets, the privacy it spent and the tokens of a language model."""
+
 INTEGERS = ["set_index", "seed_index", "planned_sets", "planned_seeds"]
-FLOATS = ["score", *METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, "created"]
+FLOATS = [
+    "score",
+    *METRICS,
+    *COSTS,
+    *SIZES,
+    *SHARES,
+    *QUALITY,
+    *HALVES,
+    *FAIRNESS,
+    *RARE,
+    "created",
+]
 COLUMNS = [
     *IDENTITY, "status", "reason", "metric", "score", *METRICS, "set_key", "set_hash", "run_key",
     "planned_sets", "planned_seeds", "structural", *COSTS, "device", *SIZES, *SHARES,
-    "environment", "created", "info", "preparation", *QUALITY, *HALVES, "perplexity_model",
+    "environment", "created", "info", "preparation", *QUALITY, *HALVES,
+    *FAIRNESS, *RARE, "perplexity_model",
 ]  # fmt: skip
 OPTIONAL = {
     "preparation": "",
     "perplexity_model": "",
-    **dict.fromkeys([*QUALITY, *HALVES], float("nan")),
+    **dict.fromkeys([*QUALITY, *HALVES, *FAIRNESS, *RARE], float("nan")),
 }
 """Columns that rows of an earlier version lack, and what they then hold."""
 

@@ -9,6 +9,7 @@ from leaderboards.caption import setup_tables
 from leaderboards.costs import precision_table, run_table, set_table
 from leaderboards.coverage import count_table, gap_table
 from leaderboards.fidelity import fidelity_table
+from leaderboards.groups import fairness_tables
 from leaderboards.model import Leaderboard
 from leaderboards.preparation import preparation_table
 from leaderboards.shortcuts import shortcut_tables
@@ -59,6 +60,23 @@ def shortcuts(board: Leaderboard) -> Section | None:
             "Tasks of pairs: accuracy on the half of the test pairs that share few of their words, "
             "and on the half that share many. What a learner gains in one half and loses in the "
             "other is the shortcut of shared words, all that the learner overlap-only sees.",
+        ),
+        tables=tables,
+    )
+
+
+def fairness(board: Leaderboard) -> Section | None:
+    """Return how groups fare, of tasks with groups."""
+    tables = tuple(fairness_tables(board))
+    if not tables:
+        return None
+    return Section(
+        "Groups",
+        (
+            "Tasks whose rows are of groups. TPR gap: of each class the largest true-positive rate "
+            "of a group less the smallest, root mean square over classes, in points; less is "
+            "fairer. Small groups widen it by chance, for all methods alike. Worst group: accuracy "
+            "where it is lowest. Brackets hold 95% t-intervals over sets.",
         ),
         tables=tables,
     )

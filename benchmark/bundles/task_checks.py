@@ -26,9 +26,10 @@ from benchmark.frame import FACTS
 from benchmark.predictions import file_name
 from benchmark.set_facts import set_facts
 from evaluators.audits import normalise
+from evaluators.fairness import fairness
 from evaluators.scoring import score
 from evaluators.word_overlap import half_scores, low_half
-from leaderboards.rows import CELL, HALVES, METRICS, QUALITY, parse
+from leaderboards.rows import CELL, FAIRNESS, HALVES, METRICS, QUALITY, parse
 
 TOLERANCE = 1e-9
 """Scores are sums of whole numbers divided once; any two machines agree far below this."""
@@ -238,11 +239,13 @@ class TaskChecks:
             again = self._score(line.run_key, predicted)
             if self.data.task.is_pair:
                 again |= half_scores(predicted, labels, self._low_half)
-            said = {name: getattr(line, name) for name in (*METRICS, *HALVES)}
+            if self.data.test.groups is not None:
+                again |= fairness(predicted, labels, self.data.test.groups, n_classes)
+            said = {name: getattr(line, name) for name in (*METRICS, *HALVES, *FAIRNESS)}
             said["score"] = line.score
             again["score"] = again[self.data.task.metric]
             for name, value in said.items():
-                if name in HALVES and np.isnan(value):
+                if name in (*HALVES, *FAIRNESS) and np.isnan(value):
                     continue  # rows of an earlier version
                 if not np.isclose(value, again.get(name, np.nan), 0, TOLERANCE, equal_nan=True):
                     self._problem(

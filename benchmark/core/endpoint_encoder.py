@@ -1,14 +1,9 @@
-"""Encoders behind HTTP endpoints of OpenAI's form, and the cache of what they have answered.
-
-`OPENAI_BASE_URL` says where the endpoint is (`/embeddings` is added), `OPENAI_API_KEY` holds the
-key, if it wants one: the names that clients and local servers of this form use.
-"""
+"""Encoders behind HTTP endpoints of OpenAI's form, and the cache of what they have answered."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,27 +12,19 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.encoders import EncoderSpec, Progress, unit_length
+from benchmark.core.endpoint import address, ask, open_session, require_address
 from benchmark.core.errors import BenchmarkError, UnavailableError
 from benchmark.core.services import Columns
 
-BASE_URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 TEXTS_PER_REQUEST = 128
 CHARACTERS_PER_REQUEST = 200_000
 CHARACTERS_PER_TOKEN = 3
-RETRIES, BACKOFF, TIMEOUT = 5, 1.0, 120.0
-"""Tries again so often, after 1, 2, 4, … seconds, or when the server says; seconds for a reply."""
-WORTH_RETRYING = (408, 409, 429, 500, 502, 503, 504)
+PATH = "/embeddings"
 
 
 def require_endpoint(spec: EncoderSpec, offline: bool) -> None:
     """Raise `UnavailableError` where the endpoint may not be asked, or has no address."""
-    if offline:
-        raise UnavailableError(f"encoder {spec.name}: an HTTP endpoint, and --offline is set")
-    if not os.environ.get(BASE_URL):
-        raise UnavailableError(
-            f"encoder {spec.name}: {BASE_URL} is not set; it is the address of an endpoint that "
-            f"serves {spec.endpoint!r}, without the final /embeddings ({KEY} holds its key)"
-        )
+    require_address(f"encoder {spec.name}", spec.endpoint, PATH, offline)
 
 
 class VectorCache:
@@ -102,7 +89,7 @@ class EndpointEncoder:
         self.spec = spec
         self.cache = cache
         self.fingerprint = spec.fingerprint(None)
-        self.address = os.environ.get(BASE_URL, "").rstrip("/") + "/embeddings"
+        self.address = address(PATH)
 
     def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
         """Return features of n texts (or pairs), float32, shape (n, d).
@@ -117,7 +104,7 @@ class EndpointEncoder:
         missing = [key for key in asked if key not in vectors]
         done = len(asked) - len(missing)
         with contextlib.ExitStack() as stack:
-            session = stack.enter_context(self._session()) if missing else None
+            session = stack.enter_context(open_session()) if missing else None
             for batch in _batches(missing, asked):
                 try:
                     found, tokens = self._ask(session, [asked[key] for key in batch])
@@ -150,38 +137,10 @@ class EndpointEncoder:
         body = f"{self.fingerprint}\0{row}".encode("utf-8", "surrogatepass")
         return hashlib.sha256(body).digest()
 
-    def _session(self) -> Any:
-        import requests
-        from requests.adapters import HTTPAdapter
-        from urllib3.util import Retry
-
-        retry = Retry(
-            total=RETRIES,
-            backoff_factor=BACKOFF,
-            status_forcelist=WORTH_RETRYING,
-            allowed_methods=None,  # an embedding may be asked for twice
-            raise_on_status=False,
-        )
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry))
-        if os.environ.get(KEY):
-            session.headers["Authorization"] = f"Bearer {os.environ[KEY]}"
-        return session
-
     def _ask(self, session: Any, rows: Sequence[str]) -> tuple[np.ndarray, int]:
         """Ask for the vectors of some rows; returns them and the tokens billed."""
-        import requests
-
         body = {"model": self.spec.endpoint, "input": list(rows), "encoding_format": "float"}
-        try:
-            reply = session.post(self.address, json=body, timeout=TIMEOUT)
-        except requests.RequestException as error:
-            raise UnavailableError(f"{self.address} did not answer: {error}") from error
-        if reply.status_code != 200:
-            raise UnavailableError(
-                f"{self.address} answered {reply.status_code}: {reply.text[:200].strip()}"
-            )
+        reply = ask(session, self.address, body)
         try:
             content = reply.json()
             data = sorted(content["data"], key=lambda item: item["index"])

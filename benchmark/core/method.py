@@ -55,7 +55,8 @@ class Method(ABC):
     `version` (raise it when the adapter's results change: old sets are then not reused), `toy`
     (parameters with which the conformance suite runs it: those that make it a matter of seconds),
     `seeded_as` (draws the random numbers of the method of that name, so that what both learn alike
-    is learned once; by default its own name).
+    is learned once; by default its own name), `reads_groups` (uses the group of each training row,
+    so that a task must have groups; they are then part of its sets' keys).
     """
 
     name: ClassVar[str] = ""
@@ -66,6 +67,7 @@ class Method(ABC):
     version: ClassVar[int] = 1
     toy: ClassVar[Mapping[str, Any]] = {}
     seeded_as: ClassVar[str] = ""
+    reads_groups: ClassVar[bool] = False
 
     @abstractmethod
     def distil(
@@ -105,6 +107,11 @@ class Method(ABC):
     @property
     def embeds_for(self) -> str:
         """The model whose input embeddings its sets hold, if they are of level `embedding`."""
+        return ""
+
+    @property
+    def endpoint(self) -> str:
+        """The model that it asks behind an endpoint (`benchmark.core.endpoint`), "" if none."""
         return ""
 
     def params(self) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Pool:
     embed : gives features of *all* of `columns`, shape (n, d), for an encoder's name.
     services : what the harness does for methods: encodes new texts, finds models, tells progress.
     dropped : how many blank rows were left out when the pool was read.
+    groups, group_names : number of each row's group, shape (n,), and what the groups are called;
+        None for a task without groups. They are in no fingerprint but their own.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Pool:
         embed: Embed | None = None,
         services: Services | None = None,
         dropped: int = 0,
+        groups: np.ndarray | None = None,
+        group_names: Sequence[str] = (),
         _indices: np.ndarray | None = None,
         _fingerprint: str | None = None,
     ) -> None:
@@ -52,6 +56,8 @@ class Pool:
         self.dropped = dropped
         self._columns = columns
         self._labels = labels
+        self._groups = groups
+        self.group_names = tuple(group_names)
         self._embed = embed
         self.services = services or Services()
         self._indices = np.arange(len(labels)) if _indices is None else _indices
@@ -85,6 +91,21 @@ class Pool:
         labels = self._labels[self._indices]
         labels.setflags(write=False)
         return labels
+
+    @cached_property
+    def groups(self) -> np.ndarray | None:
+        """Number of each row's group, shape (n,), read-only; None for a task without groups."""
+        if self._groups is None:
+            return None
+        groups = self._groups[self._indices]
+        groups.setflags(write=False)
+        return groups
+
+    @cached_property
+    def groups_fingerprint(self) -> str:
+        """Fingerprint of the groups, part of the keys of methods that read them; "" without any."""
+        groups = self.groups
+        return "" if groups is None else combine(fingerprint_array(groups), list(self.group_names))
 
     def texts(self, rows: Sequence[int] | np.ndarray | None = None) -> dict[str, list[str]]:
         """Return the text columns of `rows` (all by default), in that order."""
@@ -120,6 +141,8 @@ class Pool:
             embed=self._embed,
             services=self.services,
             dropped=self.dropped,
+            groups=self._groups,
+            group_names=self.group_names,
             _indices=self._indices[_positions(rows)],
             _fingerprint=self.root_fingerprint,
         )

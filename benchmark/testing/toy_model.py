@@ -1,4 +1,4 @@
-"""A tiny BERT with a word vocabulary, for methods and learners that need a pretrained model."""
+"""A tiny BERT and a tiny GPT-2 that know words, for what needs a pretrained model."""
 
 from __future__ import annotations
 
@@ -33,6 +33,37 @@ def toy_model(words: Sequence[str]) -> Path:
     )
     with isolated_torch_rng(seed_of("toy-model")), quiet_transformers():
         BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@functools.cache
+def toy_causal_lm(words: Sequence[str]) -> Path:
+    """Return a folder with a GPT-2 of 2 layers, 16 wide, that knows `words`; gone at exit.
+
+    Its weights are far from their small start, so that it has preferences.
+    """
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = Path(tempfile.mkdtemp(prefix="toy-causal-lm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    known = dict.fromkeys(("[EOS]", "[UNK]", *words))
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(known)}, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="[EOS]", unk_token="[UNK]", model_max_length=128
+    )
+    config = GPT2Config(
+        vocab_size=len(known), n_positions=128, n_embd=16, n_layer=2, n_head=2, bos_token_id=0,
+        eos_token_id=0,
+    )  # fmt: skip
+    with isolated_torch_rng(seed_of("toy-causal-lm")), quiet_transformers(), torch.no_grad():
+        model = GPT2LMHeadModel(config)
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

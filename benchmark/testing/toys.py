@@ -10,19 +10,22 @@ import numpy as np
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.services import Columns, Services
-from benchmark.testing.toy_model import toy_model, toy_vectors
+from benchmark.testing.toy_model import toy_causal_lm, toy_model, toy_vectors
 
 CLASS_ONSETS = "bcdfghjklmnpqrstvwxz"  # one per class: 20 at most
 WORD_ENDINGS = ("ando", "elim", "isor", "ovat", "uxen", "ylar")
 COMMON_WORDS = ("the", "of", "and", "was", "is", "very", "some", "with")
+CAUSAL = ("gpt2", "smollm2-135m", "phi-1.5")
+PROMPT_WORDS = ("The", "It", "class")
 
 
 def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> Pool:
     """Return a small pool: words of its class among common ones, and features for any encoder.
 
-    As in real data, each class has one text twice. Features are read-only sums of word vectors,
-    scaled to unit length, so equal texts have equal features. Every model is the same tiny BERT,
-    but those called glove-something, which are toy word vectors.
+    Rows are of two groups in turn. As in real data, each class has one text twice. Features are
+    read-only sums of word vectors, scaled to unit length, so equal texts have equal features. Every
+    model is the same tiny BERT, but those called glove-something, which are toy word vectors, and
+    causal language models, which are one tiny GPT-2 that knows the names of the classes as well.
     """
     rng = numpy_generator(seed_of("toy-pool", n_classes=n_classes, per_class=per_class, pair=pair))
     names = ("first", "second") if pair else ("text",)
@@ -43,10 +46,15 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
     classes = [f"class {onset}" for onset in CLASS_ONSETS[:n_classes]]
     services = Services(encode=_features, model=_model)
     name = "toy-pair" if pair else "toy"
-    return Pool(name, columns, labels, classes, embed=embed, services=services)
+    return Pool(
+        name, columns, labels, classes, embed=embed, services=services,
+        groups=np.arange(len(labels)) % 2, group_names=("even", "odd"),
+    )  # fmt: skip
 
 
 def _model(name: str) -> Path:
+    if name in CAUSAL:
+        return toy_causal_lm((*_all_words(), *PROMPT_WORDS, *CLASS_ONSETS))
     return (toy_vectors if name.startswith("glove") else toy_model)(_all_words())
 
 

@@ -29,7 +29,7 @@ PANEL = {
 
 @register_learner("transformer", paper="maekawa2024dilm")
 class Transformer(Learner):
-    """Fine-tune any encoder that `AutoModelForSequenceClassification` loads, as DiLM does.
+    """Fine-tune any model that `AutoModelForSequenceClassification` loads, as DiLM does.
 
     Recipe `dilm`, the default: AdamW at 1e-4, 200 steps, linear warm-up over the first half, cosine
     to 0 over the second; gradient norm clipped at 1.0; dropout 0.1 everywhere; batches of
@@ -52,6 +52,10 @@ class Transformer(Learner):
     recipe: the steps, order and learning rates that it carries, in float32 without dropout. With
     `native=false` the recipe above takes its rows and labels alone. Sets of embeddings for another
     model are refused.
+
+    Causal language models (Llama, OPT, Phi, SmolLM2) have a linear head without bias on a row's
+    last token; rows are padded on the right, where no token looks. Dropout is what the family has:
+    of attention alone for Llama and SmolLM2. They know no recipe `frozen`.
 
     Runs of a cell train side by side where that is faster, which changes rounding alone.
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+TINY = 1e-30  # a length below it is none
+
 
 @dataclass(frozen=True)
 class LastLayer:
@@ -28,8 +30,9 @@ class LastLayer:
     @classmethod
     def of(cls, features: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> LastLayer:
         """Make it from the layer's inputs (n, d), its outputs (n, C) and class indices (n,)."""
-        errors = logits.float().softmax(1)
-        errors[torch.arange(len(labels)), labels] -= 1.0
+        one_hot = torch.zeros_like(logits, dtype=torch.float32)
+        one_hot[torch.arange(len(labels), device=logits.device), labels.to(logits.device)] = 1.0
+        errors = logits.float().softmax(1) - one_hot
         ones = torch.ones(len(features), 1, device=features.device)
         return cls(torch.cat([features.float(), ones], 1), errors)
 
@@ -64,6 +67,31 @@ def match(real: torch.Tensor, rows: LastLayer, weights: torch.Tensor) -> Match:
     cosine = (real * synthetic).sum() / lengths
     towards = real / lengths - cosine * synthetic / synthetic.norm() ** 2
     return Match(float(cosine), rows.project(towards))
+
+
+def mean_cosine(real: torch.Tensor, rows: LastLayer) -> torch.Tensor:
+    """Cosine of a real gradient (C, d + 1) and that of the rows' mean loss, differentiable.
+
+    The length of the mean comes from the Gram matrix of the rows, (e_i . e_j)(h_i . h_j), so that
+    nothing of the size of the layer is made; a language model's has a row for every token. A
+    gradient of zero length has no direction: its cosine is 0.
+    """
+    towards = rows.project(real).sum()
+    gram = (rows.errors @ rows.errors.T) * (rows.inputs @ rows.inputs.T)
+    lengths = gram.sum().clamp(min=TINY).sqrt() * real.norm().clamp(min=TINY)
+    return towards / lengths
+
+
+def row_cosines(real: torch.Tensor, rows: LastLayer, group: int = 1) -> torch.Tensor:
+    """Cosine of a real gradient with that of each example, shape (n,).
+
+    An example is `group` successive rows of the last layer, one for each token that it predicts.
+    """
+    inputs = rows.inputs.view(-1, group, rows.inputs.shape[1])
+    errors = rows.errors.view(-1, group, rows.errors.shape[1])
+    gram = (errors @ errors.transpose(1, 2)) * (inputs @ inputs.transpose(1, 2))
+    lengths = gram.sum((1, 2)).clamp(min=TINY).sqrt() * real.norm().clamp(min=TINY)
+    return rows.project(real).view(-1, group).sum(1) / lengths
 
 
 def row_weights(nll: torch.Tensor, tokens: torch.Tensor, kind: str) -> torch.Tensor:

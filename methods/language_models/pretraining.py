@@ -50,16 +50,22 @@ class LanguageModelPlan:
 
 
 def train_language_model(
-    pool: Pool, plan: LanguageModelPlan, folder: Path, rng: np.random.Generator
+    pool: Pool,
+    plan: LanguageModelPlan,
+    folder: Path,
+    rng: np.random.Generator,
+    tokenizer: Any = None,
 ) -> None:
     """Train a generator on the pool and save it in `folder / "generator"`.
+
+    A `tiny` one may be given the `tokenizer` of another model, to write in that model's tokens.
 
     The loss of a row is the mean over its tokens, that of a batch the mean over its rows (DiLM,
     equation 1).
     """
     seed, recipe = int(rng.integers(2**63)), plan.recipe
     if plan.generator == TINY:
-        generator = tiny_generator(pool, seed, plan.max_length)
+        generator = tiny_generator(pool, seed, plan.max_length, tokenizer)
     else:
         model = pool.services.model(plan.generator)
         generator = adapt(model, pool, seed, plan.max_length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
@@ -20,16 +20,18 @@ LAYERS, WIDTH, HEADS = 4, 256, 4
 EOS = "<|endoftext|>"
 
 
-def tiny_generator(pool: Pool, seed: int, max_length: int = 0) -> Generator:
+def tiny_generator(pool: Pool, seed: int, max_length: int = 0, tokenizer: Any = None) -> Generator:
     """Make an untrained generator for `pool`: 4 layers, 256 wide, about 4 million weights.
 
     The vocabulary is byte-level BPE of at most 4,000 tokens, trained on the pool's texts alone. So
-    a CPU does the whole job in minutes, and the sets owe nothing to text from elsewhere.
+    a CPU does the whole job in minutes, and the sets owe nothing to text from elsewhere. With a
+    `tokenizer`, which must have an end token, its vocabulary is taken instead.
     """
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    bpe = train_bpe(pool, VOCABULARY, [EOS])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS)
+    if tokenizer is None:
+        bpe = train_bpe(pool, VOCABULARY, [EOS])
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS)
     plain = Serialiser(tokenizer, 0, 0, len(tokenizer), 0)
     serialiser = fitting(plain, pool, CONTEXT, max_length)
     config = GPT2Config(

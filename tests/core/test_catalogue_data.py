@@ -24,7 +24,10 @@ TASKS = read("tasks")["task"]
 SUITES = read("suites")["suite"]
 MODELS, ENCODERS, LEARNERS = (read("learners")[kind] for kind in ("model", "encoder", "learner"))
 PROTOCOLS = read("protocols")["protocol"]
-CODE_LEARNERS = {"tfidf-lr", "tfidf-nb", "tfidf-svm", "probe", "text-cnn", "text-rnn", "in-context"}
+CODE_LEARNERS = {
+    "tfidf-lr", "tfidf-nb", "tfidf-svm", "probe", "feature-mlp", "text-cnn", "text-rnn",
+    "in-context",
+}  # fmt: skip
 
 
 def each(table):

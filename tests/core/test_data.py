@@ -201,3 +201,39 @@ def test_embedding_is_asked_for_the_whole_pool():
     data = load_task(Task("toy", "d", ("text",), "label", ("no", "yes")), Tables(), embed)
     assert data.pool.of_class(1).embed("minilm").ravel().tolist() == [1, 3]
     assert asked == [("minilm", data.pool)]
+
+
+def test_groups_are_numbered_alike_in_pool_and_test_and_follow_their_rows():
+    train = {**TRAIN, "text": ["t0", "", "t2", "t3"], "who": ["b", "c", "a", "b"]}
+    data = load(train, {**TEST, "who": ["d", "a", "b"]}, group="who")
+    assert data.pool.group_names == ("a", "b", "d")  # the blank row took its group along
+    assert data.pool.groups.tolist() == [1, 0, 1]
+    assert data.test.groups.tolist() == [2, 0, 1]
+    assert data.pool.subset([2, 1]).groups.tolist() == [1, 0]
+    plain = load(train, TEST)
+    assert plain.pool.groups is None
+    assert plain.test.groups is None
+    assert plain.pool.fingerprint == data.pool.fingerprint  # sets of methods that read no groups
+    assert plain.pool.groups_fingerprint != data.pool.groups_fingerprint
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), "", " "])
+def test_a_row_without_a_group_is_named(value):
+    train = {**TRAIN, "who": ["a", "b", value, value]}
+    with pytest.raises(InputError, match=r"split 'train', row 2, column 'who': no group, in 2 of"):
+        load(train, {**TEST, "who": ["a", "b", "a"]}, group="who")
+
+
+def test_a_group_column_that_is_not_there():
+    with pytest.raises(InputError, match="no column 'whom'"):
+        load({**TRAIN, "who": list("abab")}, {**TEST, "who": list("aba")}, group="whom")
+
+
+def test_carved_rows_keep_their_groups():
+    train = {"text": [f"t{i}" for i in range(20)], "label": [0, 1] * 10, "who": list("abcd") * 5}
+    data = load(train, carve=Carve(0.2, 0.4), group="who")
+    for texts, groups in (
+        (data.pool.texts()["text"], data.pool.groups),
+        (data.test.columns["text"], data.test.groups),
+    ):
+        assert groups.tolist() == [int(text[1:]) % 4 for text in texts]

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from benchmark.core import endpoint
 from benchmark.core import endpoint_encoder as module
 from benchmark.core.encoders import EncoderSpec
 from benchmark.core.endpoint_encoder import EndpointEncoder, VectorCache, require_endpoint
@@ -75,10 +76,10 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     server = Server()
-    monkeypatch.setenv(module.BASE_URL, server.url)
-    monkeypatch.setenv(module.KEY, "secret-key")
+    monkeypatch.setenv(endpoint.BASE_URL, server.url)
+    monkeypatch.setenv(endpoint.KEY, "secret-key")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(module, "BACKOFF", 0.001)
+    monkeypatch.setattr(endpoint, "BACKOFF", 0.001)
     yield server
     server.http.shutdown()
     server.http.server_close()
@@ -176,7 +177,7 @@ def test_a_lasting_fault_half_way_keeps_what_was_embedded(
 
 
 def test_retries_end(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRIES", 2)
+    monkeypatch.setattr(endpoint, "RETRIES", 2)
     server.plan = [503] * 10
     with pytest.raises(UnavailableError, match="503"):
         encoder(tmp_path).encode(TEXTS)
@@ -184,14 +185,14 @@ def test_retries_end(server, tmp_path, monkeypatch):
 
 
 def test_an_endpoint_that_does_not_answer_in_time(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRIES", 1)
-    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(endpoint, "RETRIES", 1)
+    monkeypatch.setattr(endpoint, "TIMEOUT", 0.2)
     held = threading.Event()
     server.plan = [lambda reply: held.wait(5) and reply] * 2
     with pytest.raises(UnavailableError, match="did not answer"):
         encoder(tmp_path).encode(TEXTS)
     held.set()
-    monkeypatch.setenv(module.BASE_URL, "http://127.0.0.1:9/v1")
+    monkeypatch.setenv(endpoint.BASE_URL, "http://127.0.0.1:9/v1")
     with pytest.raises(UnavailableError, match=r"did not answer.*0 of 5 texts"):
         encoder(tmp_path).encode(TEXTS)
 
@@ -204,10 +205,10 @@ def test_a_damaged_cache_is_named(server, tmp_path):
 
 
 def test_what_an_endpoint_needs_is_asked_before_work_starts(monkeypatch):
-    monkeypatch.delenv(module.BASE_URL, raising=False)
+    monkeypatch.delenv(endpoint.BASE_URL, raising=False)
     with pytest.raises(UnavailableError, match="OPENAI_BASE_URL is not set"):
         require_endpoint(SPEC, offline=False)
-    monkeypatch.setenv(module.BASE_URL, "http://127.0.0.1:9/v1")
+    monkeypatch.setenv(endpoint.BASE_URL, "http://127.0.0.1:9/v1")
     require_endpoint(SPEC, offline=False)
     with pytest.raises(UnavailableError, match="--offline is set"):
         require_endpoint(SPEC, offline=True)

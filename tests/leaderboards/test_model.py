@@ -17,7 +17,7 @@ CONTRACT = (
     "probability_of_improvement smallest_detectable_difference rank_low rank_high accuracy "
     "macro_f1 f1 matthews accuracy_f1 recovered distil_seconds train_seconds predict_seconds "
     "peak_memory_mb device set_rows set_words set_bytes set_floats copies overlap_train "
-    "overlap_test sampling set_tokens distinct_1 distinct_2 label_agreement perplexity "
+    "overlap_test sampling set_tokens distinct_1 distinct_2 label_agreement "
     "low_overlap high_overlap"
 )
 

@@ -27,6 +27,22 @@ def _source(folder: Path) -> dict[str, Any]:
     return {"gguf_file": path.name}
 
 
+def _unpacked(folder: Path) -> dict[str, Any]:
+    """`_source` for loading weights: those of a GGUF file are unpacked, so that results depend on
+    no optional kernel."""
+    source = _source(folder)
+    if source:
+        from transformers import GgufConfig
+
+        source["quantization_config"] = GgufConfig(dequantize=True)
+    return source
+
+
+def _no_bar(source: dict[str, Any]) -> contextlib.AbstractContextManager:
+    """Keep the progress bar that the reader of GGUF draws off the terminal."""
+    return contextlib.redirect_stderr(io.StringIO()) if source else contextlib.nullcontext()
+
+
 def load_tokenizer(folder: Path) -> Any:
     """Load a model's tokenizer from local files."""
     from transformers import AutoTokenizer
@@ -37,16 +53,12 @@ def load_tokenizer(folder: Path) -> Any:
 def load_causal_lm(folder: Path, dtype: str) -> Any:
     """Load a causal language model with weights of `dtype`, in evaluation mode.
 
-    A GGUF file's weights are unpacked, so that results depend on no optional kernel. Its reader
-    draws a progress bar of its own, which is kept off the terminal.
+    A GGUF file's weights are unpacked.
     """
-    from transformers import AutoModelForCausalLM, GgufConfig
+    from transformers import AutoModelForCausalLM
 
-    source = _source(folder)
-    if source:
-        source["quantization_config"] = GgufConfig(dequantize=True)
-    quiet = contextlib.redirect_stderr(io.StringIO()) if source else contextlib.nullcontext()
-    with quiet_transformers(), quiet:
+    source = _unpacked(folder)
+    with quiet_transformers(), _no_bar(source):
         return AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=dtype, **source
         ).eval()
@@ -77,9 +89,10 @@ def load_classifier(folder: Path, n_classes: int) -> Any:
     """
     from transformers import AutoModelForSequenceClassification
 
-    with quiet_transformers():
+    source = _unpacked(folder)
+    with quiet_transformers(), _no_bar(source):
         return AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=n_classes, local_files_only=True, dtype="float32"
+            folder, num_labels=n_classes, local_files_only=True, dtype="float32", **source
         ).eval()
 
 

@@ -139,14 +139,18 @@ class PaddedEngine(Engine):
     @torch.no_grad()
     def head_inputs(self, batch: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
         seen: list[torch.Tensor] = []
-        hook = _last_linear(self.model).register_forward_pre_hook(
+        hook = last_linear(self.model).register_forward_pre_hook(
             lambda module, given: seen.append(given[0].float().cpu())
         )
         try:
             logits = self.logits(batch)
         finally:
             hook.remove()
-        return seen[0].reshape(len(logits), -1), logits
+        inputs = seen[0]
+        if inputs.ndim == 3 and inputs.shape[1] > 1:  # a causal model's head is put to every token
+            last = torch.from_numpy(batch.lengths - 1)
+            inputs = inputs[torch.arange(len(last)), last]
+        return inputs.reshape(len(logits), -1), logits
 
     def _forward(self, batch: Ragged) -> torch.Tensor:
         inputs = self.padding.apply(batch)
@@ -162,7 +166,7 @@ class PaddedEngine(Engine):
         )
 
 
-def _last_linear(model: Any) -> nn.Linear:
+def last_linear(model: Any) -> nn.Linear:
     """The layer that makes the logits: the last linear one with an output a class."""
     n_classes = model.config.num_labels
     linears = [m for m in model.modules() if isinstance(m, nn.Linear)]

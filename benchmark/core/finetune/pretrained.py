@@ -16,7 +16,11 @@ import torch
 from torch import nn
 
 from benchmark.core.assets import load_classifier, load_tokenizer
+from benchmark.core.errors import InputError
 from benchmark.core.seeding import isolated_torch_rng
+
+LAST_TOKEN = ("OPTForSequenceClassification", "GPT2ForSequenceClassification")
+"""Causal classifiers that are no subclass of the library's general one."""
 
 _HELD: dict[Path, Pretrained] = {}
 
@@ -92,13 +96,44 @@ def held(folder: Path, n_classes: int) -> Pretrained:
             for name, parameter in model.named_parameters()
             if name not in fresh
         }
-        _HELD[folder] = Pretrained(load_tokenizer(folder), model, weights, fresh)
+        tokenizer = load_tokenizer(folder)
+        if reads_last_token(model):
+            pad_on_the_right(model, tokenizer)
+        _HELD[folder] = Pretrained(tokenizer, model, weights, fresh)
     pretrained = _HELD[folder]
     for other in _HELD.values():
         if other is not pretrained:
             other.engines.clear()  # their optimisers; the weights stay held
     pretrained.with_classes(n_classes)
     return pretrained
+
+
+def reads_last_token(model: Any) -> bool:
+    """Whether a classifier is a causal language model whose head reads a row's last token."""
+    from transformers.modeling_layers import GenericForSequenceClassification
+
+    kind = type(model)
+    return issubclass(kind, GenericForSequenceClassification) or kind.__name__ in LAST_TOKEN
+
+
+def pad_on_the_right(model: Any, tokenizer: Any) -> None:
+    """Let rows of one batch differ in length: padding after the text, which no token sees.
+
+    Causal attention looks back only, so that a row's last token is what it is without padding. The
+    head finds that token as the last one that is not padding; tokenizers without a padding token
+    (Phi, Llama) pad with the end of text, which no text has at its end.
+
+    Raises `InputError` for a tokenizer that has neither.
+    """
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise InputError(
+                f"{type(model).__name__}: its tokenizer has neither a padding nor an end token, so "
+                "that rows of different lengths make no batch"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _fresh_parameters(model: Any) -> frozenset[str]:

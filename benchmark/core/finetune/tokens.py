@@ -72,9 +72,13 @@ class Padding:
 def tokenise(tokenizer: Any, columns: Mapping[str, Sequence[str]], max_length: int) -> Ragged:
     """Tokenise one or two text columns with special tokens; pairs are encoded as pairs.
 
-    Too long inputs lose tokens at the end of their longer text (`longest_first`).
+    Where a tokenizer puts nothing between the texts of a pair, as those of causal language models
+    do, they are joined by a line break. Too long inputs lose tokens at the end of their longer text
+    (`longest_first`).
     """
     texts = list(columns.values())
+    if len(texts) == 2 and not _parts_pairs(tokenizer):
+        texts = [[f"{first}\n{second}" for first, second in zip(*texts, strict=True)]]
     max_length = min(max_length, tokenizer.model_max_length)
     ids, types = [], []
     for start in range(0, len(texts[0]), CHUNK):
@@ -95,6 +99,15 @@ def tokenise(tokenizer: Any, columns: Mapping[str, Sequence[str]], max_length: i
     return Ragged(
         flat, np.fromiter(chain.from_iterable(types), dtype=np.int8, count=total), offsets
     )
+
+
+def _parts_pairs(tokenizer: Any) -> bool:
+    """Whether a special token stands between the texts of a pair."""
+    word = tokenizer("a", add_special_tokens=False)["input_ids"]
+    both = tokenizer("a", "a")["input_ids"]
+    together = [*word, *word]
+    width = len(together)
+    return all(both[i : i + width] != together for i in range(len(both) - width + 1))
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

@@ -1,0 +1,143 @@
+"""GRADMM with differential privacy: real gradients are clipped and noised before they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from benchmark.core.journal import Journal
+from benchmark.core.method import register
+from benchmark.core.pool import Pool
+from methods.gradmm import SMOLLM2, GradMM
+
+if TYPE_CHECKING:
+    import torch
+
+    from methods.readable.learners import GradientLearner
+    from methods.readable.private import Mechanism
+
+
+@register("gradmm-dp", paper="nguyen2025gradmm")
+@register("gradmm-dp-cpu", paper="nguyen2025gradmm", **SMOLLM2)
+class GradMMDP(GradMM):
+    """Write readable rows from gradients that were released with differential privacy.
+
+    Every look at the training rows is a release: each row of the class is sampled with the same
+    probability (`real_rows` of them on average), gradients are clipped one by one, and Gaussian
+    noise is added to their sum. An accountant (Rényi, of Opacus) composes *all* releases that a row
+    can be in: one for each batch of candidates, and one for the ranking, which the paper's code
+    makes without noise. The noise is the least that keeps the whole within `epsilon` at `delta`;
+    what was spent stands beside every set. All sets of a task are chosen from the same candidates,
+    and so cost nothing more.
+
+    Nothing else reads the training rows: texts have a given length, the language model is a
+    pretrained one, a row's label is checked by the prompted model alone. Public are the number of
+    rows of each class, class names, and the model. Noise comes from the protocol's seed, so that
+    results can be repeated: the guarantee is towards those who do not know the seed.
+
+    Different from the paper and its code: they fix the noise by the classical bound for one release
+    of a class, call the mechanism anew for every batch without composing, and rank on the plain
+    gradients afterwards. Here the softmax is over the label words by default (`vocabulary`), as the
+    noise has the size of the gradient: two rows for two classes instead of one for every token.
+
+    Parameters
+    ----------
+    epsilon, delta : what all releases together may cost.
+    clip : largest norm of a row's gradient.
+
+    The others are `gradmm`'s.
+
+    References
+    ----------
+    D. Nguyen et al., "Synthetic text generation for training large language models via gradient
+    matching", ICML 2025.
+    M. Abadi et al., "Deep learning with differential privacy", CCS 2016.
+    """
+
+    epsilon: float = 8.0
+    delta: float = 1e-5
+    clip: float = 1.0
+    vocabulary: Literal["all", "labels"] = "labels"
+    length: int = 24
+    filter: Literal["features", "prompt", "none"] = "prompt"
+    real_rows: int = 200
+
+    toy = {
+        **GradMM.toy,
+        "learner": "phi-1.5",
+        "head": "prompt",
+        "writer": "",
+        "epsilon": 4.0,
+        "real_rows": 4,
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon is {self.epsilon}; a privacy budget must be above 0")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta is {self.delta}; it must lie between 0 and 1")
+        if not self.clip > 0:
+            raise ValueError(f"clip is {self.clip}; it must be positive")
+        private = {
+            "head": self.head == "prompt",
+            "writer": self.writer != "tiny",
+            "filter": self.filter != "features",
+            "length": self.length > 0,
+        }
+        for name, fine in private.items():
+            if not fine:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r} reads the training rows without noise, "
+                    "which no epsilon would cover"
+                )
+
+    def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
+        """Write and rank the candidates, and note what privacy that cost."""
+        from methods.readable.private import require_accountant, spent
+
+        require_accountant()
+        super().prepare(pool, rng, folder)
+        mechanism = self._mechanism(pool)
+        journal = Journal(folder)
+        journal.find("noise_multiplier", mechanism.noise)
+        journal.find("releases", self.releases)
+        journal.find("epsilon", spent(mechanism.noise, mechanism.rate, self.releases, self.delta))
+
+    @property
+    def releases(self) -> int:
+        """Noised gradients that a row can be in: one a batch of candidates, and the ranking's."""
+        return -(-self.candidates // self.rows_at_once) + 1
+
+    def notes(self, state: Path) -> Mapping[str, float]:
+        """The privacy that the sets of this state cost, all together."""
+        return {"epsilon": float(Journal(state).findings()["epsilon"]), "delta": self.delta}
+
+    def split(self, pool: Pool, rng: np.random.Generator) -> tuple[Pool, Pool]:
+        """All rows for both: noise, and not a split, is what keeps ranking apart from writing."""
+        return pool, pool
+
+    def gradient(
+        self, learner: GradientLearner, pool: Pool, label: int, rng: np.random.Generator, use: str
+    ) -> torch.Tensor:
+        """A noised gradient of a Poisson sample of the class."""
+        mechanism = self._mechanism(pool)
+        members = np.flatnonzero(pool.labels == label)
+        rows = mechanism.sample(members, rng)
+        layer = None
+        if len(rows):
+            layer = learner.layer_of_tokens(learner.rows_of(pool, rows), label)
+        shape = learner.gradient_shape
+        group = learner.predictions(label)
+        return mechanism.release(layer, group, len(members), shape, rng)
+
+    def _mechanism(self, pool: Pool) -> Mechanism:
+        """One for all classes; the smallest class, whose rows are sampled most often, decides."""
+        from methods.readable.private import Mechanism, noise_for
+
+        rate = min(1.0, self.real_rows / int(pool.class_counts().min()))
+        noise = noise_for(self.epsilon, self.delta, rate, self.releases)
+        return Mechanism(self.clip, noise, rate)

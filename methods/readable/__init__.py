@@ -1,0 +1,1 @@
+"""Readable text from gradients: embeddings held to what a language model would write."""

@@ -1,0 +1,81 @@
+"""Opening what a method names: the learner, and the language model of its projection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmark.core.assets import load_causal_lm
+from benchmark.core.errors import InputError
+from benchmark.core.pool import Pool
+from methods.language_models.generator import device, load
+from methods.language_models.pretraining import GENERATOR
+from methods.readable.admm import Reading
+from methods.readable.learners import ClassifierLearner, GradientLearner, PromptLearner
+from methods.readable.projection import Projector
+from methods.readable.vocabulary import words_of_classes, writable
+
+if TYPE_CHECKING:
+    from methods.gradmm import GradMM
+
+
+def open_learner(method: GradMM, pool: Pool, seed: int) -> GradientLearner:
+    """Load the learner; raises `InputError` where it is not of the kind that the method needs."""
+    folder = pool.services.model(method.learner)
+    try:
+        if method.head == "classifier":
+            return ClassifierLearner(folder, len(pool.classes), seed % 2**32)
+        words = words_of_classes(pool.classes, method.words)
+        return PromptLearner(folder, method.learner, words, method.prompt, method.vocabulary)
+    except InputError:
+        raise
+    except (OSError, ValueError, AttributeError) as error:
+        kind = "encoder" if method.head == "classifier" else "causal language model"
+        raise InputError(
+            f"learner {method.learner!r} is no {kind} that can be read: "
+            f"{str(error).splitlines()[0][:150]}"
+        ) from error
+
+
+def open_projector(
+    method: GradMM, pool: Pool, learner: GradientLearner, writer: Path | None
+) -> tuple[Projector, list[Reading]]:
+    """The projection, and what its language model reads around the texts of each class.
+
+    `writer` is the part of a small language model of the pool, or None. Raises `InputError` where
+    the language model does not have the learner's tokens, or would read nothing before a text.
+    """
+    model: Any
+    if writer is not None:
+        generator = load(writer / GENERATOR)
+        model, s = generator.model.requires_grad_(False), generator.serialiser
+        readings = [Reading([s.start(label)], [s.separator]) for label in range(s.n_classes)]
+    else:
+        assert isinstance(learner, PromptLearner)
+        model = learner.model
+        if method.writer:
+            model = load_causal_lm(pool.services.model(method.writer), "float32").to(device())
+        readings = _prompts(method, pool, learner)
+    known = model.get_input_embeddings().weight.shape[0]
+    if known < len(learner.table):
+        raise InputError(
+            f"writer {method.writer!r} has {known:,} tokens, learner {method.learner!r} "
+            f"{len(learner.table):,}: they must share a vocabulary"
+        )
+    allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
+    return Projector(model, learner.table, allowed, method.top_k, method.order), readings
+
+
+def _prompts(method: GradMM, pool: Pool, learner: PromptLearner) -> list[Reading]:
+    start, *between = learner.pieces(0, len(pool.text_columns))
+    readings = []
+    for word in words_of_classes(pool.classes, method.words):
+        text = method.prefix.replace("{label}", word)
+        ids = learner.tokenizer(text, add_special_tokens=False)["input_ids"]
+        before = [*start, *map(int, ids)]
+        if not before:
+            raise InputError(f"{method.name}: the writer needs a prefix, and it is empty")
+        readings.append(Reading(before, between[0] if len(between) > 1 else []))
+    return readings

@@ -1,0 +1,1 @@
+"""Rewriting real rows by an instruction model: rewards, prompts, answers."""

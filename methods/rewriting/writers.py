@@ -1,0 +1,176 @@
+"""Instruction models that answer prompts: behind an endpoint or local; answers are kept at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmark.core.endpoint import address, ask, open_session
+from benchmark.core.errors import BenchmarkError, UnavailableError
+from benchmark.core.seeding import isolated_torch_rng, seed_of
+from methods.rewriting.prompts import PART
+
+CHAT = "/chat/completions"
+FILE = "answers.jsonl"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and the tokens that prompt and answer cost."""
+
+    text: str
+    tokens: int
+
+
+class Writer(Protocol):
+    """A model that writes."""
+
+    def answer(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool
+    ) -> Sequence[Answer]:
+        """One answer of at most `most` tokens for each seed; some at least, in order.
+
+        `parted` asks for rows of two texts.
+        """
+
+
+class EndpointWriter:
+    """A model behind an endpoint of OpenAI's form. Seeds are sent; not all servers heed them."""
+
+    def __init__(self, model: str, temperature: float) -> None:
+        self.model, self.temperature = model, temperature
+        self.session = open_session()
+
+    def answer(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool
+    ) -> Sequence[Answer]:
+        """One at a time, so that each is kept as soon as it is paid for."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": self.temperature,
+            "max_tokens": most,
+            "seed": seeds[0] % 2**31,
+        }
+        where = address(CHAT)
+        reply = ask(self.session, where, body)
+        try:
+            content = reply.json()
+            text = content["choices"][0]["message"]["content"]
+            tokens = int((content.get("usage") or {}).get("total_tokens", 0))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise UnavailableError(f"{where} answered what is no chat reply ({error!r})") from error
+        if not isinstance(text, str):
+            raise UnavailableError(f"{where} answered a message without text: {text!r}")
+        return [Answer(text, tokens)]
+
+
+class LocalWriter:
+    """A causal language model on this machine; it is asked in its own chat form, if it has one."""
+
+    def __init__(self, folder: Path, name: str, temperature: float) -> None:
+        from benchmark.core.assets import load_causal_lm, load_tokenizer
+        from methods.language_models.generator import device
+
+        try:
+            self.tokenizer = load_tokenizer(folder)
+            self.model = load_causal_lm(folder, "float32").requires_grad_(False).to(device())
+        except (OSError, ValueError) as error:
+            raise BenchmarkError(
+                f"writer {name!r} is no causal language model: {str(error).splitlines()[0][:150]}"
+            ) from error
+        self.name, self.temperature = name, temperature
+        self.context = getattr(self.model.config, "max_position_embeddings", None) or 2**20
+
+    def answer(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool
+    ) -> Sequence[Answer]:
+        """All at once: they share the reading of the prompt.
+
+        Small models forget to part the texts of a pair. Such an answer's first line is taken as a
+        first text, and the model goes on after the mark.
+        """
+        ids = self._ids(prompt)
+        room = self.context - 2 * most
+        if room < 1:
+            raise BenchmarkError(
+                f"writer {self.name!r} reads {self.context} tokens, which leaves no room for "
+                f"answers of {most}"
+            )
+        ids = ids[-room:]  # the request is at the end
+        answers = []
+        for text, tokens in self._generate(ids, seeds, most):
+            if parted and PART not in text:
+                first = f"{next(iter(text.strip().splitlines()), '')} {PART}"
+                more = self.tokenizer(first, add_special_tokens=False)["input_ids"][:most]
+                ((second, further),) = self._generate([*ids, *more], seeds[:1], most)
+                text, tokens = f"{first} {second.strip()}", tokens + further
+            answers.append(Answer(text, len(ids) // len(seeds) + tokens))
+        return answers
+
+    def _generate(
+        self, ids: Sequence[int], seeds: Sequence[int], most: int
+    ) -> list[tuple[str, int]]:
+        """A continuation for each seed, and its number of tokens."""
+        import torch
+
+        given = torch.tensor([list(ids)], device=self.model.device)
+        end = self.tokenizer.eos_token_id
+        with isolated_torch_rng(seed_of("answers", seed=seeds[0])), torch.inference_mode():
+            out = self.model.generate(
+                input_ids=given, attention_mask=torch.ones_like(given), do_sample=True,
+                temperature=self.temperature, top_p=0.95, max_new_tokens=most,
+                num_return_sequences=len(seeds), pad_token_id=0 if end is None else end,
+            )[:, len(ids) :].tolist()  # fmt: skip
+        rows = [row[: row.index(end)] if end in row else row for row in out]
+        return [(self.tokenizer.decode(row, skip_special_tokens=True), len(row)) for row in rows]
+
+    def _ids(self, prompt: str) -> list[int]:
+        if not getattr(self.tokenizer, "chat_template", None):
+            return list(self.tokenizer(prompt + "\n\n1.")["input_ids"])
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class KeptAnswers:
+    """A writer whose answers are kept in a folder, one line each; what is there is not asked again.
+
+    A killed or failed try loses nothing that was answered.
+    """
+
+    def __init__(self, writer: Writer, folder: Path) -> None:
+        self.writer, self.path = writer, folder / FILE
+        self.tokens = 0
+        self._known: dict[str, Answer] = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            try:
+                body = json.loads(line)
+                self._known[body["key"]] = Answer(body["text"], body["tokens"])
+            except (ValueError, TypeError, KeyError):
+                continue  # a line that a kill cut short
+
+    def answers(
+        self, prompt: str, seeds: Sequence[int], most: int, parted: bool = False
+    ) -> list[Answer]:
+        """One answer for each seed."""
+        keys = [hashlib.sha256(f"{seed}\0{prompt}".encode()).hexdigest() for seed in seeds]
+        while missing := [i for i, key in enumerate(keys) if key not in self._known]:
+            try:
+                found = self.writer.answer(prompt, [seeds[i] for i in missing], most, parted)
+            except UnavailableError as error:
+                raise UnavailableError(
+                    f"{error}; {len(self._known):,} answers are kept: run it again to go on"
+                ) from error
+            for i, answer in zip(missing, found, strict=False):
+                self._known[keys[i]] = answer
+                with self.path.open("a") as handle:
+                    handle.write(json.dumps({"key": keys[i], **asdict(answer)}) + "\n")
+        answers = [self._known[key] for key in keys]
+        self.tokens += sum(answer.tokens for answer in answers)
+        return answers

@@ -1,0 +1,56 @@
+"""A task with groups through the whole harness: figures of every method, sets of features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+LEARNER = "feature-mlp@encoder=tiny@hidden=8@steps=5"
+FAIR = {"encoder": "tiny", "hidden": 8, "steps": 2, "batch": 8, "passes": 2, "evaluate_every": 1}
+
+
+@pytest.fixture
+def grouped(world, tmp_path, table_writer):
+    """The tiny world with a group for each row of `mood`."""
+    mine = world.copy(tmp_path)
+    folder = mine.assets / "datasets" / "toy" / "mood" / "default"
+    for split in ("train", "test"):
+        table = pd.read_parquet(folder / f"{split}.parquet")
+        groups = np.array(["north", "south", "west"])[np.arange(len(table)) % 3]
+        table_writer(mine.assets, "toy/mood", split, table.assign(region=groups))
+    mine.edit('dataset = "toy/mood"', 'dataset = "toy/mood"\ngroup = "region"')
+    return mine
+
+
+def test_every_method_has_figures_of_groups_and_features_are_read_by_their_own(
+    cli, grouped, tmp_path
+):
+    flags = grouped.flags(tmp_path / "store")
+    small = ["--suite", "toy", "--dpc", "2", "--sets", "2", "--seeds", "2"]
+    settings = [f"--set=fair-tdd.{name}={value}" for name, value in FAIR.items()]
+    chosen = ["--methods", "random,fair-tdd", "--learners", f"tfidf-lr,{LEARNER}"]
+    done = cli("run", *small, *chosen, *settings, *flags)
+    assert done.code == 0, done.err
+    assert cli("leaderboard", "--suite", "toy", "--format", "csv", *flags).code == 0
+    board = pd.read_csv(tmp_path / "store" / "reports" / "toy.csv")
+    board = board.set_index(["task", "method", "learner"])
+    for cell in (("mood", "random", "tfidf-lr"), ("mood", "random", LEARNER),
+                 ("mood", "fair-tdd", LEARNER)):  # fmt: skip
+        line = board.loc[cell]
+        assert line.status == "ok"
+        assert 0 <= line.worst_group <= line.accuracy
+        assert 0 <= line.tpr_gap_low <= line.tpr_gap or line.tpr_gap_low < 0
+    assert board.loc[("mood", "fair-tdd", "tfidf-lr")].reason == "embedding-level set"
+    assert board.loc[("pair", "fair-tdd", LEARNER)].reason == "a task without groups"
+    assert np.isnan(board.loc[("pair", "random", "tfidf-lr")].tpr_gap)
+
+
+def test_a_group_that_is_missing_is_found_before_work_starts(cli, grouped, tmp_path, table_writer):
+    folder = grouped.assets / "datasets" / "toy" / "mood" / "default"
+    table = pd.read_parquet(folder / "test.parquet")
+    table.loc[7, "region"] = None
+    table_writer(grouped.assets, "toy/mood", "test", table)
+    done = cli("run", "--suite", "toy", *grouped.flags(tmp_path / "store"))
+    assert done.code == 2
+    assert "split 'test', row 7, column 'region': no group" in done.message

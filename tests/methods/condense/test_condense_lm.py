@@ -1,0 +1,282 @@
+"""Rewriting against a real server on this machine and a tiny local model."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from benchmark.core import endpoint
+from benchmark.core.errors import BenchmarkError, InputError, UnavailableError
+from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.method import METHODS, Budget
+from benchmark.core.seeding import numpy_generator
+from benchmark.core.services import Services
+from benchmark.testing import parametrize_with_method_checks, toy_pool
+from methods.rewriting.prompts import features_prompt, read_answer, write_prompt
+from methods.rewriting.rewards import FinetunedRewards, FrozenRewards
+from methods.rewriting.writers import FILE
+
+TOY = METHODS.cls("condense-lm").toy
+REMOTE = {**TOY, "writer": "endpoint:toy", "agreeing": True, "rounds": 2, "answers": 3}
+
+
+@parametrize_with_method_checks(["condense-lm"])
+def test_conformance(method, check):
+    check(method)
+
+
+class Server:
+    """Answers with words of the class that it is asked for; `plan` has other answers for it."""
+
+    def __init__(self):
+        self.requests: list[dict] = []
+        self.plan: list = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.requests.append({**body, "path": self.path})
+                made = outer.plan.pop(0) if outer.plan else outer.good
+                status, content = made if isinstance(made, tuple) else (200, made(body))
+                if isinstance(content, str):
+                    content = {
+                        "choices": [{"message": {"role": "assistant", "content": content}}],
+                        "usage": {"total_tokens": 100},
+                    }
+                data = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.block_on_close = False
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def good(self, body, onset=None):
+        prompt = body["messages"][0]["content"]
+        if "Write" not in prompt:
+            return "words of the class"
+        onset = onset or re.search(r'new examples of the class "class (.)"', prompt)[1]
+        seed = body["seed"]
+        words = [onset + end for end in ("ando", "elim", "isor", "ovat")]
+        rng = np.random.default_rng(seed)
+        return "Here they are:\n" + "\n".join(
+            f"{i}. {' '.join(rng.choice(words, 4))} {' '.join(rng.choice(['the', 'of'], 3))}"
+            for i in range(1, 4)
+        )
+
+
+@pytest.fixture
+def server(monkeypatch):
+    server = Server()
+    monkeypatch.setenv(endpoint.BASE_URL, f"http://127.0.0.1:{server.http.server_port}/v1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(endpoint, "BACKOFF", 0.001)
+    monkeypatch.setattr(endpoint, "RETRIES", 1)
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def kept(pool, folder):
+    """The pool with a place where methods keep what is long in the making."""
+    folder.mkdir(exist_ok=True)
+    return pool.with_parts(folder)
+
+
+def a_set(pool, dpc=2, **params):
+    method = METHODS.build("condense-lm", {**REMOTE, **params})
+    return method.distil(pool, Budget.dpc(dpc, len(pool.classes)), numpy_generator(1))
+
+
+def test_an_endpoint_writes_rows_of_each_class_and_its_tokens_are_counted(server, pool, tmp_path):
+    made = a_set(kept(pool, tmp_path / "parts"), dpc=4)
+    for text, label in zip(made.columns["text"], made.labels, strict=True):
+        assert text[0] == "bc"[label]
+    assert len(set(made.columns["text"])) == 8
+    assert made.notes["lm_tokens"] == 100 * len(server.requests)
+    request = server.requests[0]
+    assert request["path"] == "/v1/chat/completions"
+    assert request["model"] == "toy"
+    assert len({request["seed"] for request in server.requests}) == len(server.requests)
+
+
+def test_a_set_that_is_there_is_not_asked_for_again(server, pool, tmp_path):
+    there = kept(pool, tmp_path / "parts")
+    first = a_set(there)
+    asked = len(server.requests)
+    assert a_set(there).content_hash == first.content_hash
+    assert len(server.requests) == asked
+
+
+def test_what_was_answered_before_a_failure_is_kept(server, pool, tmp_path):
+    there = kept(pool, tmp_path / "parts")
+    server.plan = [server.good, server.good, (401, {"error": "who are you"})]
+    with pytest.raises(UnavailableError, match=r"answered 401.*2 answers are kept"):
+        a_set(there)
+    server.plan = []
+    asked = len(server.requests)
+    made = a_set(there)
+    again = len(server.requests) - asked
+    other = a_set(kept(pool, tmp_path / "other"))
+    assert made.content_hash == other.content_hash
+    assert len(server.requests) - asked - again == again + 2
+    (answers,) = (tmp_path / "parts").glob(f"part-*/{FILE}")
+    assert len(answers.read_text().splitlines()) == again + 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda body: " \n ", "nothing was answered"),
+        (lambda body: "1. the one ||| and the other", "of another form"),
+    ],
+)
+def test_nonsense_is_named_with_the_class(server, pool, tmp_path, answer, words):
+    server.plan = [answer] * 50
+    with pytest.raises(BenchmarkError, match=f"0 of 2 rows of class 'class b'.*{words}"):
+        a_set(kept(pool, tmp_path / "parts"))
+
+
+def test_rows_of_the_wrong_class_are_left_out(server, pool, tmp_path):
+    wrong = lambda body: server.good(body, onset="c")  # noqa: E731
+    server.plan = [wrong] * 50
+    with pytest.raises(BenchmarkError, match=r"class 'class b' after 6 answers.*of another class"):
+        a_set(kept(pool, tmp_path / "parts"))
+    assert len(list((tmp_path / "parts").glob(f"*/{FILE}"))) == 1, "answers are kept"
+
+
+@pytest.mark.parametrize(
+    "reply", [{"choices": []}, {"choices": [{"message": {"content": None}}]}, ["no", "chat"]]
+)
+def test_a_reply_that_is_no_chat_reply(server, pool, tmp_path, reply):
+    server.plan = [lambda body: reply]
+    with pytest.raises(UnavailableError, match="answered"):
+        a_set(kept(pool, tmp_path / "parts"))
+
+
+def test_the_best_answer_is_chosen(server, pool, tmp_path):
+    """One answer is of words of the class alone, the others are diluted with common ones."""
+    dull = lambda body: "1. the of bando the of the\n2. of bando the the of of"  # noqa: E731
+    pure = lambda body: "1. bando belim bisor bovat\n2. belim bisor bando buxen"  # noqa: E731
+    server.plan = [dull, pure, dull]
+    made = a_set(kept(pool, tmp_path / "parts"))
+    assert set(made.columns["text"][:2]) == {"bando belim bisor bovat", "belim bisor bando buxen"}
+
+
+def test_later_rounds_retrieve_what_is_not_yet_told(server, tmp_path):
+    """Rows that resemble what is condensed lose their coverage, and are shown less."""
+    rng = np.random.default_rng(0)
+    centres = np.array([[3.0, 3.0, 0, 0], [3.0, -3.0, 0, 0], [0.0, -3.0, 0, 0]])
+    kind = np.repeat([0, 1, 2], [12, 12, 24])
+    features = centres[kind] + rng.normal(size=(48, 4)) * 0.1
+    from benchmark.core.pool import Pool
+    from methods.rewriting.condensing import Condensing
+    from methods.rewriting.writers import KeptAnswers
+
+    texts = {"text": [f"kind {k} row {i}" for i, k in enumerate(kind)]}
+    encode = lambda name, columns: centres[  # noqa: E731
+        [int(text.split()[1]) for text in columns["text"]]
+    ]
+    pool = Pool("t", texts, (kind == 2).astype(int), ["yes", "no"],
+                embed=lambda name: features, services=Services(encode=encode))  # fmt: skip
+    method = METHODS.build(
+        "condense-lm", {**TOY, "retrieved": 6, "least_representative": 0.5, "least_coverage": 0.2}
+    )
+    rewards = FrozenRewards(pool, "x", 0, rng)
+    condensing = Condensing(
+        pool, "x", rewards, KeptAnswers(None, tmp_path), method.plan(), "condense-lm", 1
+    )
+    first = condensing._retrieve(0, None, numpy_generator(1))
+    condensing.rows = [[("kind 0 row 99",)], [("kind 2 row 98",)]]
+    later = condensing._retrieve(0, condensing._known(1), numpy_generator(1))
+    share = [np.mean(["kind 1" in row[0] for row in rows]) for rows in (first, later)]
+    assert share[1] > share[0]
+    assert share[1] == 1.0
+
+
+def test_finetuned_rewards_tell_classes_apart_and_share_the_little_trained(pool, tmp_path):
+    folder = pool.services.model("minilm")
+    rewards = FinetunedRewards(pool, folder, tmp_path, 0, np.random.default_rng(0))
+    recipe = Recipe(steps=60, learning_rate=1e-2, dropout=0.0)  # the paper's is for BERT
+    known = rewards._classifier(rewards._trained(pool.texts(), pool.labels, recipe, 3))
+    little = rewards.little_trained()
+    chances = known(rewards.read_pool(np.arange(len(pool))))
+    assert (chances.argmax(1) == pool.labels).all()
+    assert np.allclose(chances.sum(1), 1)
+    unsure = little(rewards.read_pool(np.arange(len(pool))))
+    assert unsure.max() < chances.max()
+    again = FinetunedRewards(pool, folder, tmp_path, 0, np.random.default_rng(5))
+    texts = again.read(pool.texts())
+    assert np.allclose(again.little_trained()(texts), unsure, atol=1e-3)
+    assert len(list(tmp_path.glob("part-*"))) == 1
+
+
+def test_prompts_show_rows_and_ask_for_pairs():
+    examples = {"yes": [("a b", "c")] * 2, "no": [("d", "e f")] * 3}
+    asked = write_prompt("yes", examples, ["premise", "hypothesis"], 4, "long ones")
+    for words in ('"yes"', "1. a b ||| c", "- (no) d ||| e f", "premise and hypothesis", "long"):
+        assert words in asked
+    assert asked.count("- (no)") == 2
+    assert "1. d ||| e f" in features_prompt(examples)
+
+
+def test_answers_are_read_in_the_forms_that_models_give_them():
+    numbered = 'Sure! Here are 3:\n1. One text.\n2) "Two texts"\n\n3: three\nHope this helps!'
+    assert read_answer(numbered, 1) == ([("One text.",), ("Two texts",), ("three",)], 0)
+    assert read_answer("- a\n- b", 1) == ([("a",), ("b",)], 0)
+    assert read_answer("plain line\n\nanother", 1) == ([("plain line",), ("another",)], 0)
+    assert read_answer("1. a ||| b\n2. c\n3. ||| d", 2) == ([("a", "b")], 2)
+
+
+def test_what_an_endpoint_needs_is_asked_before_work_starts(monkeypatch):
+    from types import SimpleNamespace
+
+    from benchmark.availability import missing_for
+    from benchmark.core.learner import build_learner
+
+    monkeypatch.delenv(endpoint.BASE_URL, raising=False)
+    library = SimpleNamespace(
+        require_encoder=lambda name: None, model_folder=lambda name: None,
+        config=SimpleNamespace(offline=False),
+    )  # fmt: skip
+    method = METHODS.build("condense-lm", {"rewards": "frozen"})
+    why = missing_for(library, method, build_learner("tfidf-lr"))
+    assert "OPENAI_BASE_URL is not set" in why
+    assert "'gpt-4o'" in why
+    library.config.offline = True
+    assert "--offline" in missing_for(library, method, build_learner("tfidf-lr"))
+    with pytest.raises(InputError, match="without the name of a model"):
+        METHODS.build("condense-lm", {"writer": "endpoint:"})
+
+
+def test_a_pair_is_written_as_a_pair():
+    pairs = toy_pool(2, per_class=6, pair=True)
+    seen = {}
+
+    class Pairs:
+        def answer(self, prompt, seeds, most, parted):
+            from methods.rewriting.writers import Answer
+
+            seen["prompt"] = prompt
+            return [Answer(f"1. one {seeds[0]} ||| two\n2. three ||| four {seeds[0]}", 1)]
+
+    from methods import condense_lm
+
+    class Written(condense_lm.CondenseLM):
+        def _writer(self, pool):
+            return Pairs()
+
+    made = Written(**TOY).distil(pairs, Budget.dpc(2, 2), numpy_generator(1))
+    assert "|||" in seen["prompt"]
+    assert tuple(made.columns) == ("first", "second")

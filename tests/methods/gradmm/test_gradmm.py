@@ -1,0 +1,88 @@
+"""The whole method on toy pools."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.core.errors import BenchmarkError, InputError
+from benchmark.core.journal import Journal
+from benchmark.core.method import METHODS, Budget
+from benchmark.core.seeding import numpy_generator
+from benchmark.core.states import prepare_state
+from benchmark.testing import parametrize_with_method_checks, toy_pool
+from methods import gradmm
+
+TOY = METHODS.cls("gradmm").toy
+PROMPT = {"head": "prompt", "learner": "phi-1.5", "writer": "", "filter": "prompt"}
+
+
+@parametrize_with_method_checks(["gradmm"])
+def test_conformance(method, check):
+    check(method)
+
+
+def build(**params):
+    return METHODS.build("gradmm", {**TOY, **params})
+
+
+def a_set(method, pool, root):
+    state = prepare_state(method, pool, root / "state", seed=3)
+    return method.distil(pool, Budget.dpc(2, len(pool.classes)), numpy_generator(1), state)
+
+
+def test_a_prompted_language_model_writes_for_any_number_of_classes(tmp_path):
+    for n_classes, pair in ((2, False), (7, True)):
+        pool = toy_pool(n_classes, per_class=5, pair=pair)
+        made = a_set(build(**PROMPT), pool, tmp_path / str(n_classes))
+        assert len(made) == 2 * n_classes
+        assert tuple(made.columns) == pool.text_columns
+
+
+def test_switches_change_the_rows(pool, tmp_path):
+    switches = [{}, {"order": "likely-first"}, {"vocabulary": "labels"}, {"prefix": "It {label}"}]
+    hashes = [
+        a_set(build(**PROMPT, **switch), pool, tmp_path / str(i)).content_hash
+        for i, switch in enumerate(switches)
+    ]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_writing_that_was_killed_goes_on(pool, tmp_path, monkeypatch):
+    from methods.readable import writing
+
+    method = build(**PROMPT, rows_at_once=2)
+    whole = a_set(method, pool, tmp_path / "whole").content_hash
+    write, calls = writing.write_rows, []
+
+    def third_dies(*args):
+        calls.append(args[3])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return write(*args)
+
+    monkeypatch.setattr(writing, "write_rows", third_dies)
+    with pytest.raises(KeyboardInterrupt):
+        a_set(method, pool, tmp_path / "killed")
+    assert a_set(method, pool, tmp_path / "killed").content_hash == whole
+    assert len(calls) == 3 + 4, "two of the six batches were there"
+    found = Journal(tmp_path / "killed" / "state").findings()
+    assert -1 <= found["gradient_cosine"] <= 1
+
+
+def test_what_a_reader_must_mend_is_said(pool, tmp_path):
+    with pytest.raises(InputError, match="no tokens for the label word 'great'"):
+        a_set(build(**PROMPT, words=["bando", "great"]), pool, tmp_path / "a")
+    method = build(**PROMPT)
+    state = prepare_state(method, pool, tmp_path / "b", seed=3)
+    with pytest.raises(BenchmarkError, match="6 candidates of class 'class b' were written"):
+        method.distil(pool, Budget.dpc(7, 2), numpy_generator(1), state)
+    with pytest.raises(InputError, match="needs writer=tiny"):
+        build(writer="")
+    with pytest.raises(BenchmarkError, match="takes two of each class"):
+        a_set(build(**PROMPT), toy_pool(2, per_class=1), tmp_path / "c")
+
+
+def test_presets_are_the_methods_own(pool):
+    assert gradmm.GradMM(**gradmm.CPU).uses_external_lm is False
+    assert gradmm.GradMM().uses_external_lm is True
+    assert gradmm.GradMM().models == ("phi-1.5",)

@@ -1,0 +1,192 @@
+"""The parts: closed-form cosines, learners, projection, alternating steps, choice of candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, normalize
+
+from benchmark.core.errors import InputError
+from methods.gradient_matching.closed_form import LastLayer, mean_cosine, row_cosines
+from methods.readable.admm import ADMMPlan, Reading, write_rows
+from methods.readable.candidates import Candidate, choose
+from methods.readable.learners import ClassifierLearner, PromptLearner
+from methods.readable.projection import Projector
+from methods.readable.vocabulary import label_tokens, words_of_classes, writable
+
+RNG = np.random.default_rng(0)
+
+
+def prompted(pool, vocabulary="all", words=()):
+    folder = pool.services.model("phi-1.5")
+    words = words or words_of_classes(pool.classes, ())
+    return PromptLearner(folder, "phi-1.5", words, " It was", vocabulary)
+
+
+def tokens(learner, pool, label):
+    return learner.rows_of(pool, np.flatnonzero(pool.labels == label))
+
+
+def test_mean_cosine_is_that_of_autograd():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(5, 3)
+    features, labels = torch.randn(7, 5, requires_grad=True), torch.tensor([0, 1, 2, 1, 1, 0, 2])
+    real = torch.randn(3, 6)
+    rows = LastLayer.of(features, layer(features), labels)
+    grads = torch.autograd.grad(
+        cross_entropy(layer(features), labels), list(layer.parameters()), create_graph=True
+    )
+    flat = torch.cat([grads[0], grads[1][:, None]], 1)
+    wanted = torch.cosine_similarity(flat.flatten(), real.flatten(), dim=0)
+    assert float(mean_cosine(real, rows).detach()) == pytest.approx(
+        float(wanted.detach()), abs=1e-6
+    )
+    (ours,) = torch.autograd.grad(mean_cosine(real, rows), features, retain_graph=True)
+    (theirs,) = torch.autograd.grad(wanted, features)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    alone = [
+        float(mean_cosine(real, LastLayer(rows.inputs[[i]], rows.errors[[i]])).detach())
+        for i in range(7)
+    ]
+    assert row_cosines(real, rows).tolist() == pytest.approx(alone, abs=1e-6)
+
+
+def test_the_prompted_gradient_is_that_of_the_output_layer(pool):
+    learner = prompted(pool)
+    rows = tokens(learner, pool, 1)[:4]
+    head = learner.model.get_output_embeddings().weight.detach().clone().requires_grad_()
+    target = learner.labels[1]
+    total = 0.0
+    for (text,) in rows:
+        ids = [*map(int, text), *learner.prompt, *target[:-1]]
+        states = learner.model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        logits = states[-len(target) :] @ head.T
+        total = total + cross_entropy(logits, torch.tensor(target)) / len(rows)
+    total.backward()
+    mine = learner.layer_of_tokens(rows, 1).gradient()
+    assert torch.allclose(mine, head.grad, atol=1e-5)
+
+
+def test_embeddings_of_tokens_are_read_as_the_tokens(pool):
+    for learner in (prompted(pool, "labels"), ClassifierLearner(pool.services.model("x"), 2, 3)):
+        rows = [row for row in tokens(learner, pool, 0) if len(row[0]) == 8][:3]
+        ids = torch.from_numpy(np.stack([row[0] for row in rows]))
+        free = learner.layer([learner.table[ids]], 0)
+        whole = learner.layer_of_tokens(rows, 0)
+        assert torch.allclose(free.errors, whole.errors, atol=1e-5)
+        assert torch.allclose(free.inputs, whole.inputs, atol=1e-5)
+
+
+def test_padding_changes_nothing(pool):
+    learner = prompted(pool)
+    rows = [[np.arange(3, 3 + n)] for n in (2, 9, 5)]
+    together = learner.layer_of_tokens(rows, 0)
+    alone = [learner.layer_of_tokens([row], 0) for row in rows]
+    assert torch.allclose(together.inputs, torch.cat([one.inputs for one in alone]), atol=1e-5)
+
+
+def test_label_words(pool):
+    tokenizer = prompted(pool).tokenizer
+    both = label_tokens(tokenizer, ["class b", "class c"], "m")
+    assert [len(ids) for ids in both] == [2, 2], "words that begin alike are told apart by the rest"
+    assert [len(ids) for ids in label_tokens(tokenizer, ["very bando", "some"], "m")] == [1, 1]
+    with pytest.raises(InputError, match=r"'phi-1\.5' has no tokens for the label word 'joyful'"):
+        label_tokens(tokenizer, ["joyful", "very"], "phi-1.5")
+    with pytest.raises(InputError, match="3 label words for 2 classes"):
+        words_of_classes(["a", "b"], ("x", "y", "z"))
+    with pytest.raises(InputError, match="must be different"):
+        words_of_classes(["a", "b"], ("x", "x"))
+
+
+def plain_projection(model, table, allowed, k, order, x, before):
+    """One forward pass over the whole prefix for each new token."""
+    ids = torch.empty(x.shape[:2], dtype=torch.long)
+    for row in range(len(x)):
+        read = list(before)
+        for t in range(x.shape[1]):
+            logits = model(input_ids=torch.tensor([read])).logits[0, -1]
+            if order == "nearest-first":
+                cosine = normalize(table[allowed], dim=1) @ normalize(x[row, t], dim=0)
+                few = allowed[cosine.topk(k).indices]
+                token = int(few[logits[few].argmax()])
+            else:
+                few = allowed[logits[allowed].topk(k).indices]
+                token = int(few[(table[few] - x[row, t]).norm(dim=1).argmin()])
+            ids[row, t] = token
+            read.append(token)
+    return ids
+
+
+@pytest.mark.parametrize("order", ["nearest-first", "likely-first"])
+def test_projection_is_that_of_reading_every_prefix(pool, order):
+    learner = prompted(pool)
+    allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
+    projector = Projector(learner.model, learner.table, allowed, 4, order)
+    x = torch.randn(3, 6, 16, generator=torch.Generator().manual_seed(1))
+    (found,) = projector.project([x], [5, 6])
+    assert projector.forwards == 6
+    with torch.no_grad():
+        wanted = plain_projection(learner.model, learner.table, allowed, 4, order, x, [5, 6])
+    assert torch.equal(found, wanted)
+    assert set(found.flatten().tolist()) <= set(allowed.tolist())
+
+
+def test_the_orders_differ_and_nearest_of_one_is_the_nearest_token(pool):
+    learner = prompted(pool)
+    allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
+    ids = allowed[torch.tensor([[3, 1, 7, 2]])]
+    exact = Projector(learner.model, learner.table, allowed, 1, "nearest-first")
+    assert torch.equal(exact.project([learner.table[ids]], [4])[0], ids)
+    greedy = Projector(learner.model, learner.table, allowed, 1, "likely-first")
+    assert not torch.equal(greedy.project([learner.table[ids]], [4])[0], ids)
+
+
+def test_alternating_steps_turn_the_gradient_towards_the_wanted_one(pool):
+    learner = prompted(pool, "labels")
+    allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
+    projector = Projector(learner.model, learner.table, allowed, len(allowed), "likely-first")
+    wanted = torch.randn(learner.gradient_shape, generator=torch.Generator().manual_seed(3))
+
+    def cosine(inner_steps):
+        plan = ADMMPlan(5, inner_steps, 0.1, 1e-3, 1)
+        reading = Reading([5], [])
+        rows = [
+            write_rows(learner, projector, wanted, 0, (3, [6]), reading, plan, seed)[1]
+            for seed in range(3)
+        ]
+        return np.mean(rows)
+
+    assert cosine(10) > cosine(0) + 0.05
+
+
+def a(distance, agrees=True, text=None):
+    return Candidate((text or f"row {distance} {agrees}",), distance, agrees)
+
+
+def test_rows_that_agree_come_first_then_the_nearest():
+    rows = [a(0.1, False), a(0.4), a(0.2), a(0.3), a(0.2, text="row 0.3 True")]
+    (chosen,) = choose([rows], [3], 1.0, False, RNG)
+    assert [row.distance for row in chosen] == [0.2, 0.2, 0.4]
+    assert len({row.texts for row in chosen}) == 3
+    (all_of_them,) = choose([rows], [5], 0.1, False, RNG)
+    assert len(all_of_them) == 5
+
+
+def test_balancing_makes_easy_classes_as_hard_as_the_hardest():
+    easy = [a(d) for d in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    hard = [a(d) for d in (0.3, 0.4, 0.9)]
+    first, second = choose([easy, hard], [2, 2], 1.0, True, RNG)
+    assert [row.distance for row in second] == [0.3, 0.4]
+    assert [row.distance for row in first] == [0.3, 0.4]
+    plain, _ = choose([easy, hard], [2, 2], 1.0, False, RNG)
+    assert [row.distance for row in plain] == [0.1, 0.2]
+
+
+def test_sets_draw_different_candidates():
+    rows = [a(d / 100) for d in range(40)]
+    drawn = {
+        tuple(row.distance for row in choose([rows], [5], 0.5, True, np.random.default_rng(i))[0])
+        for i in range(5)
+    }
+    assert len(drawn) > 1

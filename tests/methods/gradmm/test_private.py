@@ -1,0 +1,132 @@
+"""Differential privacy: accounting, clipping, and whether canaries leak less as epsilon falls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("opacus")
+
+from benchmark.core.errors import InputError
+from benchmark.core.journal import Journal
+from benchmark.core.method import METHODS, Budget
+from benchmark.core.seeding import numpy_generator
+from benchmark.core.states import prepare_state
+from benchmark.testing import parametrize_with_method_checks
+from methods.gradient_matching.closed_form import LastLayer
+from methods.readable.private import Mechanism, noise_for, spent
+
+TOY = METHODS.cls("gradmm-dp").toy
+
+
+@parametrize_with_method_checks(["gradmm-dp"])
+def test_conformance(method, check):
+    check(method)
+
+
+def layer(n, seed=0, scale=1.0):
+    draws = torch.Generator().manual_seed(seed)
+    return LastLayer(torch.randn(n, 5, generator=draws) * scale, torch.randn(n, 3, generator=draws))
+
+
+def test_one_row_moves_a_release_by_the_clip_at_most():
+    mechanism = Mechanism(clip=0.7, noise=0.0, rate=0.5)
+    for group in (1, 3):
+        rows = layer(6 * group, scale=20.0)
+        less = LastLayer(rows.inputs[group:], rows.errors[group:])
+        both = [
+            mechanism.release(part, group, 20, (3, 5), np.random.default_rng(1))
+            for part in (rows, less)
+        ]
+        assert float((both[0] - both[1]).norm()) * 0.5 * 20 <= 0.7 + 1e-5
+    small = layer(4, scale=1e-3)
+    plain = mechanism.release(small, 1, 8, (3, 5), np.random.default_rng(1))
+    assert torch.allclose(plain, small.gradient(), atol=1e-8), "small gradients are not clipped"
+
+
+def test_noise_has_the_size_that_the_accountant_was_told():
+    mechanism = Mechanism(clip=2.0, noise=3.0, rate=0.1)
+    noised = mechanism.release(None, 1, 40, (300, 200), np.random.default_rng(0))
+    assert float(noised.std()) == pytest.approx(3.0 * 2.0 / (0.1 * 40), rel=0.02)
+
+
+def test_sampling_is_poisson():
+    mechanism = Mechanism(1.0, 1.0, 0.3)
+    sizes = [len(mechanism.sample(np.arange(50), np.random.default_rng(i))) for i in range(300)]
+    assert np.mean(sizes) == pytest.approx(15, abs=0.8)
+    assert np.var(sizes) == pytest.approx(50 * 0.3 * 0.7, rel=0.3)
+
+
+def test_noise_is_the_least_that_keeps_to_the_budget_and_composes():
+    noise = noise_for(2.0, 1e-5, 0.1, 5)
+    assert spent(noise, 0.1, 5, 1e-5) <= 2.0
+    assert spent(noise * 0.99, 0.1, 5, 1e-5) > 2.0
+    assert spent(noise, 0.1, 6, 1e-5) > spent(noise, 0.1, 5, 1e-5)
+    assert noise_for(2.0, 1e-5, 0.1, 50) > noise
+    assert noise_for(1.0, 1e-5, 0.1, 5) > noise
+    assert noise_for(2.0, 1e-5, 1.0, 5) > noise
+
+
+def advantage(epsilon, releases=3, trials=400):
+    """How often a canary's gradient in the releases tells more than its absence does.
+
+    The attacker knows all other rows and the canary, and adds up the inner products of the releases
+    with the canary's gradient: 0.5 is a guess, 1 is certainty.
+    """
+    others, canary = layer(7, seed=1), layer(1, seed=9, scale=5.0)
+    both = LastLayer(
+        torch.cat([others.inputs, canary.inputs]), torch.cat([others.errors, canary.errors])
+    )
+    mechanism = Mechanism(1.0, noise_for(epsilon, 1e-5, 1.0, releases), 1.0)
+    direction = canary.gradient() / canary.gradient().norm()
+
+    def scores(rows, start):
+        rng = np.random.default_rng(start)
+        return np.array(
+            [
+                sum(
+                    float((mechanism.release(rows, 1, 8, (3, 5), rng) * direction).sum())
+                    for _ in range(releases)
+                )
+                for _ in range(trials)
+            ]
+        )
+
+    inside, outside = scores(both, 0), scores(others, 1)
+    return float((inside[:, None] > outside[None]).mean())
+
+
+def test_membership_of_a_canary_leaks_less_as_epsilon_falls():
+    found = [advantage(epsilon) for epsilon in (100.0, 8.0, 1.0, 0.1)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.95
+    assert found[-1] < 0.6
+
+
+def test_the_spent_budget_stands_beside_every_set_and_covers_the_ranking(pool, tmp_path):
+    method = METHODS.build("gradmm-dp", {**TOY, "rows_at_once": 2})
+    assert method.releases == 4, "three batches and the ranking"
+    state = prepare_state(method, pool, tmp_path / "state", seed=1)
+    made = method.distil(pool, Budget.dpc(2, 2), numpy_generator(1), state)
+    found = Journal(state).findings()
+    rate = 4 / 10
+    assert made.notes["epsilon"] == pytest.approx(spent(found["noise_multiplier"], rate, 4, 1e-5))
+    assert 3.9 < made.notes["epsilon"] <= 4.0
+    assert made.notes["delta"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"epsilon": 0}, "epsilon is 0.0; a privacy budget must be above 0"),
+        ({"epsilon": -1}, "above 0"),
+        ({"delta": 1}, "between 0 and 1"),
+        ({"filter": "features"}, "filter = 'features' reads the training rows without noise"),
+        ({"length": 0}, "length = 0 reads"),
+        ({"writer": "tiny"}, "writer = 'tiny' reads"),
+    ],
+)
+def test_what_no_budget_covers_is_refused(wrong, words):
+    with pytest.raises(InputError, match=words):
+        METHODS.build("gradmm-dp", {**TOY, **wrong})
