@@ -27,8 +27,9 @@ class WordCentroids(Learner):
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
         """Train on each set and yield scores of shape (test rows, classes), in order."""
-        if "words" not in test.scratch:  # kept between the cells of a task
-            test.scratch["words"] = _words(test.columns)
+        kept = (self.name, "words")  # what is kept for a task's next cells; others keep theirs too
+        if kept not in test.scratch:
+            test.scratch[kept] = _words(test.columns)
         for run in runs:
             start = time.perf_counter()
             n_classes = len(test.classes)
@@ -40,7 +41,7 @@ class WordCentroids(Learner):
                     table.setdefault(word, np.zeros(n_classes))[label] += 1 / rows[label]
             trained = time.perf_counter()
             scores = np.zeros((len(test), n_classes))
-            for row, words in enumerate(test.scratch["words"]):
+            for row, words in enumerate(test.scratch[kept]):
                 for word in words & table.keys():
                     scores[row] += table[word] / len(words)
             yield Outcome(scores, trained - start, time.perf_counter() - trained)
