@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli import flags
+from benchmark.cli.completion import methods, one_of
 from benchmark.core.method import METHODS, Method
 from benchmark.environment import describe_environment
 from benchmark.testing import CheckResult, run_method_checks
@@ -23,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(
-    method: Annotated[str, typer.Argument(help="Name of the method.")],
+    method: Annotated[
+        str, typer.Argument(help="Name of the method.", autocompletion=one_of(methods))
+    ],
     store: flags.Store = flags.DEFAULT_STORE,
     assets: flags.Assets = None,
     offline: flags.Offline = False,
