@@ -5,6 +5,7 @@ Nothing on these pages is typed by hand but the equation, so they cannot drift f
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -119,12 +120,12 @@ def _tags(name: str) -> list[str]:
     else:
         sets = "random: every set is drawn anew"
     learns = "once per task for all budgets and sets," if built.needs_preparation else "nothing"
-    knows = "writes with a pretrained" if built.uses_external_lm else "uses no pretrained"
+    knows = "writes with a" if built.uses_external_lm else "knows nothing of a"
     return [
         f"* makes {_kind(cls)}: {budget}",
         f"* {sets}",
         f"* learns {learns} beforehand",
-        f"* {knows} language model",
+        f"* {knows} pretrained language model",
     ]
 
 
@@ -147,10 +148,18 @@ def _parameters(name: str, cls: type[Method]) -> list[str]:
     for field in fields(cls):  # type: ignore[arg-type]
         default = "" if field.default is MISSING else f"`{field.default}`"
         what = _cell(texts.get(field.name, ""))
-        lines.append(f"| `{field.name}` | {default} | {_cell(str(field.type))} | {what} |")
+        lines.append(f"| `{field.name}` | {default} | {_type(field.type)} | {what} |")
     if len(lines) == 2:
         return ["It has none."]
     return [*lines, "", f"Set one with `--set {name}.PARAMETER=VALUE`."]
+
+
+def _type(hint: Any) -> str:
+    """An annotation for a reader: the choices of a literal, else its own words."""
+    choices = re.fullmatch(r"Literal\[(.+)\]", str(hint))
+    if choices is None:
+        return _cell(str(hint))
+    return " or ".join(f"`{choice.strip(chr(39))}`" for choice in choices[1].split(", "))
 
 
 def _cost(variants: list[str], costs: pd.DataFrame) -> list[str]:
