@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmark.cells import Cell
@@ -26,9 +26,12 @@ def check_possible(cells: Iterable[Cell]) -> None:
             )
 
 
-def check_memory(cells: Iterable[Cell], limit: float | None) -> None:
+def check_memory(
+    cells: Iterable[Cell], limit: float | None, lacks_sets: Callable[[Cell], bool]
+) -> None:
     """Refuse a set that needs more memory than there is here, or than `limit` bytes allow.
 
+    `lacks_sets` tells whether a cell has sets that are still to be made; it is asked last.
     For work on this machine only: the nodes of a cluster have memory of their own. What is free at
     the moment is not asked, for it changes until the work begins; the method asks it again then.
 
@@ -41,7 +44,7 @@ def check_memory(cells: Iterable[Cell], limit: float | None) -> None:
         there, whose = memory_here(), "this machine has"
         if limit is not None and limit < there:
             there, whose = limit, "--memory allows"
-        if need.bytes > there:
+        if need.bytes > there and lacks_sets(cell):
             raise InputError(
                 f"task {cell.id.task!r}, {cell.method.name} at DPC {cell.id.dpc}: a set would need "
                 f"about {need.bytes / 1e9:.1f} GB, and {whose} {there / 1e9:.1f} GB. {need.advice}"

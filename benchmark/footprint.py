@@ -45,6 +45,7 @@ def footprint(todos: Iterable[Todo], store: Store, *, keep_logits: bool = False)
     unknown: set[str] = set()
     disk = 0.0
     features: dict[str, float] = {}
+    width = _width(store.root / "features")
     for todo in todos:
         cell = todo.cell
         for name, peak in _needs(todo, methods, learners):
@@ -60,7 +61,7 @@ def footprint(todos: Iterable[Todo], store: Store, *, keep_logits: bool = False)
         if keep_logits:
             each += 4.0 * cell.facts.test_rows * len(cell.classes)
         disk += todo.trainings * (BYTES_A_TRAINING + each)
-        features |= _features(todo, store)
+        features |= _features(todo, store, width)
     return Footprint(most, whose, disk + sum(features.values()), tuple(sorted(unknown)))
 
 
@@ -102,12 +103,12 @@ def _peaks(store: Store) -> tuple[dict[str, float], dict[str, float], dict[str, 
     return methods, learners, floats
 
 
-def _features(todo: Todo, store: Store) -> dict[str, float]:
+def _features(todo: Todo, store: Store, width: int) -> dict[str, float]:
     """Bytes of each matrix of features that a cell needs and the store lacks."""
     cell: Cell = todo.cell
     needed = encodings(cell, store, sets=todo.sets > 0, trainings=todo.trainings > 0)
     longest = max(cell.facts.train_rows, cell.facts.test_rows)
-    return {key: 4.0 * longest * _width(store.root / "features") for key in needed}
+    return {key: 4.0 * longest * width for key in needed}
 
 
 def _width(folder: Path) -> int:

@@ -216,6 +216,7 @@ def test_every_method_has_a_page_with_all_its_parts(monkeypatch) -> None:
         parameters = parameters_of(METHODS.build(name))
         assert all(f"| `{parameter}` |" in page for parameter in parameters), name
     assert "| `learning_rate` | `3e-07` |" in made["dilm"]
+    assert "None is given" not in told  # every method of ours has its equation
     assert "| `dilm-cpu` | dilm-offline | 1 | 5 | 20 | 78 min |" in made["dilm"]
 
 

@@ -60,13 +60,12 @@ def to_look_at(root: Path) -> Iterator[Store]:
 
 def refuse_what_does_not_fit(plan: Plan, store: Store, gigabytes: float | None) -> None:
     """Refuse sets that are still to be made and need more memory than there is on this machine."""
-    made = store.sets()
-    lacking = [
-        cell
-        for cell in plan.cells
-        if any(cell.set_key(index).digest not in made for index in range(cell.n_sets))
-    ]
-    check_memory(lacking, None if gigabytes is None else gigabytes * GB)
+
+    def lacks_sets(cell: Cell) -> bool:
+        made = store.sets()
+        return any(cell.set_key(index).digest not in made for index in range(cell.n_sets))
+
+    check_memory(plan.cells, None if gigabytes is None else gigabytes * GB, lacks_sets)
 
 
 def print_plan(plan: Plan, store: Store, library: Library, workers: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""An adapter's docstring as the parts of a page: idea, deviations, parameters, references."""
+"""An adapter's docstring as the parts of a page: idea, equation, deviations and so on."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Docstring:
     deviations: tuple[str, ...]
     parameters: dict[str, str]
     references: tuple[str, ...]
+    equation: str = ""
 
     @classmethod
     def of(cls, adapter: type) -> Docstring:
@@ -37,6 +38,7 @@ class Docstring:
             tuple(part for part in others if DEVIATION.match(part)),
             _parameters(sections.get("Parameters", "")),
             _references(sections.get("References", "")),
+            sections.get("Equation", "").strip(),
         )
 
 

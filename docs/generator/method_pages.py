@@ -25,18 +25,19 @@ HERE = Path(__file__).parent
 def pages(results: Path) -> dict[str, str]:
     """Return the markdown of each page by its name, `index` among them.
 
-    Raises `InputError` where a method has no equation, or an equation no method.
+    Raises `InputError` for an equation of a method that is not there.
     """
     adapters = _adapters()
     equations = tomllib.loads((HERE / "equations.toml").read_text(encoding="utf-8"))
-    odd = set(adapters) ^ set(equations)
+    odd = set(equations) - set(adapters)
     if odd:
-        raise InputError(f"equations.toml and the methods differ: {', '.join(sorted(odd))}")
+        raise InputError(f"equations.toml: there is no method {', '.join(sorted(odd))}")
     costs = measured(results)
     made = {
-        name: _page(name, variants, equations[name], costs) for name, variants in adapters.items()
+        name: _page(name, variants, equations.get(name, {}), costs)
+        for name, variants in adapters.items()
     }
-    return {"index": _index(adapters), **made}
+    return {"index": _index(adapters, equations), **made}
 
 
 def _adapters() -> dict[str, list[str]]:
@@ -51,7 +52,7 @@ def _adapters() -> dict[str, list[str]]:
     }
 
 
-def _index(adapters: Mapping[str, list[str]]) -> str:
+def _index(adapters: Mapping[str, list[str]], equations: Mapping[str, Mapping[str, str]]) -> str:
     lines = [
         "# Methods",
         "",
@@ -64,8 +65,9 @@ def _index(adapters: Mapping[str, list[str]]) -> str:
     for name in sorted(adapters):
         cls, variants = METHODS.cls(name), [other for other in adapters[name] if other != name]
         shown = " ".join(f"`{variant}`" for variant in variants)
+        makes = _makes(cls, equations.get(name, {}))
         summary = _cell(Docstring.of(cls).summary)
-        lines.append(f"| [`{name}`]({name}.md) | {summary} | {_kind(cls)} | {shown} |")
+        lines.append(f"| [`{name}`]({name}.md) | {summary} | {makes} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
@@ -74,9 +76,8 @@ def _page(name: str, variants: list[str], equation: Mapping[str, str], costs: pd
     parts = Docstring.of(cls)
     lines = [f"# {name}", "", parts.summary, "", "## Idea", ""]
     lines += _paragraphs(parts.idea or (parts.summary,))
-    lines += ["## Equation", "", "```text", equation["equation"].strip("\n"), "```", ""]
-    lines += [f"With {equation['where']}.", ""]
-    lines += ["## Names and tags", "", *_tags(name), "", *_variants(name, variants), ""]
+    lines += ["## Equation", "", *_equation(parts, equation), ""]
+    lines += ["## Names and tags", "", *_tags(name, equation), "", *_variants(name, variants), ""]
     lines += ["## Parameters", "", *_parameters(name, cls), ""]
     lines += ["## Cost", "", *_cost(variants, costs), ""]
     lines += ["## Deviations from the paper", ""]
@@ -85,6 +86,14 @@ def _page(name: str, variants: list[str], equation: Mapping[str, str], costs: pd
     lines += [f"* {text}" for text in parts.references or _inherited(cls)] or ["None: a control."]
     lines += ["", f"Adapter: `{METHODS.origin(name)}`, version {cls.version}."]
     return "\n".join(lines) + "\n"
+
+
+def _equation(parts: Docstring, given: Mapping[str, str]) -> list[str]:
+    text = parts.equation or given.get("equation", "").strip("\n")
+    if not text:
+        return ["None is given: see the code."]
+    where = f"With {given['where']}." if "where" in given else ""
+    return ["```text", text, "```", "", where]
 
 
 def _no_deviations(name: str) -> str:
@@ -98,15 +107,15 @@ def _inherited(cls: type) -> tuple[str, ...]:
     return next((found for base in cls.__mro__ if (found := Docstring.of(base).references)), ())
 
 
-def _kind(cls: type[Method]) -> str:
+def _makes(cls: type[Method], equation: Mapping[str, str]) -> str:
     if cls.level == "embedding":
         return "embeddings"
     if issubclass(cls, Selector):
         return "real rows"
-    return "new texts" if issubclass(cls, Generator) else "texts"
+    return equation.get("makes") or ("new texts" if issubclass(cls, Generator) else "texts")
 
 
-def _tags(name: str) -> list[str]:
+def _tags(name: str, equation: Mapping[str, str]) -> list[str]:
     built, cls = METHODS.build(name), METHODS.cls(name)
     budget = {
         "exact": "as many rows as the budget says",
@@ -122,7 +131,7 @@ def _tags(name: str) -> list[str]:
     learns = "once per task for all budgets and sets," if built.needs_preparation else "nothing"
     knows = "writes with a" if built.uses_external_lm else "knows nothing of a"
     return [
-        f"* makes {_kind(cls)}: {budget}",
+        f"* makes {_makes(cls, equation)}: {budget}",
         f"* {sets}",
         f"* learns {learns} beforehand",
         f"* {knows} pretrained language model",
