@@ -129,12 +129,12 @@ def _tags(name: str, equation: Mapping[str, str]) -> list[str]:
     else:
         sets = "random: every set is drawn anew"
     learns = "once per task for all budgets and sets," if built.needs_preparation else "nothing"
-    knows = "writes with a" if built.uses_external_lm else "knows nothing of a"
+    writer = "a" if built.uses_external_lm else "no"
     return [
         f"* makes {_makes(cls, equation)}: {budget}",
         f"* {sets}",
         f"* learns {learns} beforehand",
-        f"* {knows} pretrained language model",
+        f"* {writer} pretrained language model writes its texts",
     ]
 
 

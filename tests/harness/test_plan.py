@@ -176,7 +176,8 @@ def test_a_plan_asks_the_hub_for_sizes_and_fetches_nothing(
     assert "1 cells of 3 sets x 2 seeds; to do: 3 sets, 3 trainings" in told.stdout
     assert all(path.startswith("/api/") for path in Hub.asked), Hub.asked
     assert sum(path.startswith(("/api/models/", "/api/datasets/")) for path in Hub.asked) == 2
-    assert not _files(tmp_path / "hub")
+    for part in ("hub", "datasets"):
+        assert not _files(tmp_path / "hub" / part)
 
 
 def test_a_hub_out_of_reach_is_said_and_does_not_stop_the_plan(world, tmp_path, cli, monkeypatch):
