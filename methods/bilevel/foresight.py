@@ -80,6 +80,9 @@ def outer_effort(
     inner_tokens : learned positions of all inner steps together.
     outer_tokens : of the real rows of an outer step.
     look_tokens : of the held-out rows.
+
+    From 1 to 5 rows a class on SST-2, `tdd-cpu` took 1.70 times as long on a CPU (27 and 47
+    minutes, one set each); this says 1.63.
     """
     step = (REPLAYED if replay else UNROLLED) * inner_tokens + TRAINING * outer_tokens
     look = 2 * (TRAINING * inner_tokens + FORWARD * look_tokens)  # of two fresh learners
