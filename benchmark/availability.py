@@ -42,18 +42,28 @@ def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
 
 
 def missing_for(library: Library, method: Method, learner: Learner) -> str:
-    """Say which encoder or model cannot be had, if any; "" if all is there."""
-    try:
-        for name in (*method.encoders, *learner.encoders):
-            library.require_encoder(name)
-        for name in (*method.models, *learner.models):
-            library.model_folder(name)
-        if method.endpoint:
+    """Say which encoder or model cannot be had, if any; "" if all is there.
+
+    The first one ends the search, but where a plan looks at all that there is to fetch.
+    """
+    encoders = dict.fromkeys((*method.encoders, *learner.encoders))
+    models = dict.fromkeys((*method.models, *learner.models))
+    reasons = []
+    for require, names in ((library.require_encoder, encoders), (library.model_folder, models)):
+        for name in names:
+            try:
+                require(name)
+            except UnavailableError as error:
+                reasons.append(str(error))
+                if not library.config.look:
+                    return reasons[0]
+    if method.endpoint:
+        try:
             who, offline = f"method {method.name}", library.config.offline
             require_address(who, method.endpoint, CHAT, offline)
-    except UnavailableError as error:
-        return str(error)
-    return ""
+        except UnavailableError as error:
+            reasons.append(str(error))
+    return reasons[0] if reasons else ""
 
 
 def structural_mismatch(method: Method, learner: Learner, task: Task) -> str:
@@ -76,6 +86,7 @@ def with_models(library: Library, cell: Cell) -> Cell:
         cell,
         set_encoders={name: library.encoder_fingerprint(name) for name in cell.method.encoders},
         set_models={name: library.model_fingerprint(name) for name in cell.method.models},
+        set_folders={name: library.model_folder(name) for name in cell.method.models},
         run_models={
             **{name: library.model_fingerprint(name) for name in cell.learner.models},
             **{name: library.encoder_fingerprint(name) for name in cell.learner.encoders},

@@ -13,6 +13,7 @@ from benchmark.core.catalogue import Protocol
 from benchmark.core.keys import Key, canonical_json, combine, run_key, set_key, state_key
 from benchmark.core.learner import Learner
 from benchmark.core.method import Budget, Method
+from benchmark.core.outline import Outline
 from benchmark.core.records import CellId, CellPlan
 from benchmark.core.seeding import seed_of
 from benchmark.work import PlannedRun, SetJob, state_seed
@@ -54,6 +55,12 @@ class Cell:
     set_models: Mapping[str, str]
     info: Mapping[str, Any]
     classes: tuple[str, ...] = ()
+    set_folders: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def outline(self) -> Outline:
+        """What the method may know of the pool before any work."""
+        return Outline(self.facts.class_counts, self.facts.pool_words, self.set_folders)
 
     @property
     def indices(self) -> list[tuple[int, int]]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
 
@@ -22,26 +23,20 @@ from benchmark.core.effort import Effort, typical_rows
 from benchmark.core.features import FeatureCache
 from benchmark.core.keys import features_key
 from benchmark.core.learner import Learner
+from benchmark.core.method import Method
+from benchmark.core.outline import Outline
+from benchmark.precedents import Precedent, SetPrecedent, set_effort
 from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
 
 
 @dataclass(frozen=True)
-class Precedent:
-    """Median seconds of the trainings of one learner on one task at one DPC, and their effort."""
+class Todo:
+    """What a cell still needs: sets that are not made, trainings that are not done."""
 
-    learner: str
-    task: str
-    dpc: str
-    train: float
-    predict: float
-    harness: float
-    effort: Effort
-
-    def scaled(self, effort: Effort) -> float:
-        """Seconds of a training that takes `effort`."""
-        reading = effort.predict / self.effort.predict
-        return self.train * effort.train / self.effort.train + reading * self.predict + self.harness
+    cell: Cell
+    sets: int
+    trainings: int
 
 
 @dataclass
@@ -52,7 +47,7 @@ class Costs:
     ----------
     trainings : one for each learner, task and DPC.
     preparing : seconds and effort of what a learner did once on a task, by (learner, task).
-    sets : seconds of a set and rows of its pool, by method and (task, DPC).
+    sets : one for each method, its parameters, task and DPC.
     first_set : what the first set of a task took beyond others, and the rows of the pool.
     states : seconds of what a method learns once, by method and task.
     encoding : seconds a word, by encoder.
@@ -61,18 +56,18 @@ class Costs:
 
     trainings: list[Precedent] = field(default_factory=list)
     preparing: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    sets: dict[str, dict[tuple[str, str], tuple[float, int]]] = field(default_factory=dict)
+    sets: list[SetPrecedent] = field(default_factory=list)
     first_set: dict[str, tuple[float, int]] = field(default_factory=dict)
     states: dict[str, dict[str, float]] = field(default_factory=dict)
     encoding: dict[str, float] = field(default_factory=dict)
     mirror: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def measured(cls, store: Store) -> Costs:
-        """Read every cost that the store has."""
+    def measured(cls, store: Store, outlines: Mapping[str, Outline] | None = None) -> Costs:
+        """Read every cost that the store has; `outlines` of its tasks make efforts exact."""
         costs = cls()
         costs._read_trainings(store)
-        costs._read_sets(store)
+        costs._read_sets(store, outlines or {})
         notes = defaultdict(list)
         for note in FeatureCache(store.root / "features").described():
             if note.get("words") and note.get("seconds"):
@@ -127,7 +122,7 @@ class Costs:
                 )
             )
 
-    def _read_sets(self, store: Store) -> None:
+    def _read_sets(self, store: Store, outlines: Mapping[str, Outline]) -> None:
         places: dict[str, tuple[str, str, int]] = {}
         found = store.database.execute(
             "SELECT DISTINCT r.set_key, r.task, r.dpc, c.info FROM rows r"
@@ -135,17 +130,22 @@ class Costs:
         )
         for key, task, dpc, info in found:
             places[key] = (task, dpc, json.loads(info).get("train_rows", 0))
-        groups: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
+        groups: dict[tuple[str, str, str, str, int], list[float]] = defaultdict(list)
+        made: dict[tuple[str, str, str, str, int], Mapping[str, Any]] = {}
         for key, record in store.sets().items():
             if key in places and "job_seconds" in record.facts:
                 method = str(record.ingredients.get("method"))
                 if "prepare_seconds" in record.facts:
                     seconds = record.facts["prepare_seconds"]
                     self.states.setdefault(method, {})[places[key][0]] = seconds
-                groups[method, *places[key]].append(record.facts["job_seconds"])
-        for (method, task, dpc, rows), seconds in groups.items():
-            usual = median(seconds)
-            self.sets.setdefault(method, {})[task, dpc] = (usual, rows)
+                params = json.dumps(record.ingredients.get("params"), sort_keys=True)
+                group = (method, params, *places[key])
+                groups[group].append(record.facts["job_seconds"])
+                made[group] = record.ingredients
+        for group, seconds in groups.items():
+            (method, _, task, dpc, rows), usual = group, median(seconds)
+            kind, effort = set_effort(made[group], task, rows, outlines)
+            self.sets.append(SetPrecedent(method, kind, task, dpc, usual, effort, rows))
             beyond = max(max(seconds) - usual, self.first_set.get(task, (0.0, 0))[0])
             self.first_set[task] = (beyond, rows)
 
@@ -171,19 +171,30 @@ class Costs:
         return 0.0
 
     def set(self, cell: Cell) -> float | None:
-        """Seconds of one set of a cell, or None if its method was never measured."""
-        known = self.sets.get(cell.method.name)
-        if not known:
-            return None
-        rows = max(1, cell.facts.train_rows)
-        task, dpc = cell.id.task, cell.id.dpc
+        """Seconds of one set of a cell, or None if its method was never measured.
 
-        def distance(item: tuple[tuple[str, str], tuple[float, int]]) -> tuple[bool, bool, float]:
-            (its_task, its_dpc), (_, its_rows) = item
-            return its_task != task, its_dpc != dpc, abs(math.log(max(1, its_rows) / rows))
+        A method that tells its effort may have another variant of its adapter as precedent.
+        """
+        method = cell.method
+        effort = method.effort(cell.outline, cell.budget)
 
-        _, (seconds, its_rows) = min(known.items(), key=distance)
-        return seconds * rows / max(1, its_rows)
+        def distance(one: SetPrecedent) -> tuple[bool, bool, bool, float]:
+            apart = abs(math.log(one.effort / effort))
+            return (
+                one.method != method.name,
+                one.task != cell.id.task,
+                one.dpc != cell.id.dpc,
+                apart,
+            )
+
+        tells = type(method).effort is not Method.effort
+        like = [
+            one
+            for one in self.sets
+            if one.method == method.name or (tells and one.kind is type(method))
+        ]
+        nearest = min(like, key=distance, default=None)
+        return None if nearest is None else nearest.seconds * effort / nearest.effort
 
     def state(self, cell: Cell) -> float | None:
         """Seconds of what a cell's method learns once per task, or None if it was never measured.

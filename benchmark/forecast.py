@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.cells import Cell
-from benchmark.estimate import Costs, encodings, makespan
+from benchmark.core.outline import Outline
+from benchmark.estimate import Costs, Todo, encodings, makespan
 from benchmark.store import Store
-
-
-@dataclass(frozen=True)
-class Todo:
-    """What a cell still needs: sets that are not made, trainings that are not done."""
-
-    cell: Cell
-    sets: int
-    trainings: int
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,13 @@ def forecast(todos: Iterable[Todo], store: Store, workers: int = 1) -> Forecast:
     With several workers, sets and cells are dealt out in order. A learner that uses all threads of
     its process (`threaded`) gains nothing from workers that share the machine's cores.
     """
-    costs = Costs.measured(store)
+    todos = list(todos)
+    outlines: dict[str, Outline] = {}
+    for todo in todos:  # methods name different models
+        here = todo.cell.outline
+        known = outlines.get(todo.cell.id.task, here)
+        outlines[todo.cell.id.task] = replace(here, models={**known.models, **here.models})
+    costs = Costs.measured(store, outlines)
     by_task: dict[str, list[Todo]] = {}
     for todo in todos:
         by_task.setdefault(todo.cell.id.task, []).append(todo)

@@ -23,6 +23,7 @@ from benchmark.core.method import METHODS, Method
 from benchmark.core.parameters import build
 from benchmark.core.records import CellId
 from benchmark.core.task import Task
+from benchmark.fits import check_possible
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def make_plan(options: Options, library: Library) -> Plan:
                 else:
                     cells.append(with_models(library, cell))
     check_budgets(cells)
+    check_possible(cells)
     _check_unique(cells, skipped)
     return Plan(suite, protocol, tuple(cells), tuple(skipped), options.keep_logits)
 
@@ -171,7 +173,11 @@ class _Planner:
                         "learner_order": places.get(learner.name, len(places)),
                     }
                     cell = self._cell(block, task, facts, method, budgeted, learner, place)
-                    yield cell, why or missing_for(self.library, method, learner)
+                    if why and not self.library.config.look:
+                        yield cell, why
+                    else:  # a plan looks at the models too, for what is to be fetched
+                        missing = missing_for(self.library, method, learner)
+                        yield cell, why or missing
 
     def _cell(
         self,

@@ -35,6 +35,7 @@ FATAL = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.EMFILE,
 )  # fmt: skip
+TEST_WORDS = ("harness", "words")  # a name that no learner takes for its own notes
 
 
 @dataclass(frozen=True)
@@ -201,10 +202,10 @@ def _encode_before(
 
 
 def _effort(learner: Learner, distilled: DistilledSet, texts: TestTexts) -> dict[str, float]:
-    if "words" not in texts.scratch:
-        texts.scratch["words"] = words_of(texts.columns)
+    if TEST_WORDS not in texts.scratch:
+        texts.scratch[TEST_WORDS] = words_of(texts.columns)
     rows = words_of(distilled.columns) if distilled.columns else np.ones(len(distilled))
-    effort = learner.effort(rows, texts.scratch["words"], len(texts.classes))
+    effort = learner.effort(rows, texts.scratch[TEST_WORDS], len(texts.classes))
     return {
         "train_effort": float(effort.train),
         "predict_effort": float(effort.predict),

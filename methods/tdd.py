@@ -12,10 +12,12 @@ import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.method import Budget, Method, register
+from benchmark.core.outline import Need, Outline
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
+from methods.bilevel.foresight import TOKENS_A_WORD, Shape, inner_steps, outer_effort
 
 if TYPE_CHECKING:
     from methods.bilevel.learnable import Layout, Learnable
@@ -152,6 +154,62 @@ class TDD(Method):
     def start_seed(self) -> int | None:
         """Seed of the one learner that sets are made for; None where each step draws a new one."""
         return None
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """Rows longer than the learner reads; a learner without such a size is not judged here."""
+        shape = Shape.of(outline.models.get(self.learner))
+        if shape is None or self.length <= shape.longest:
+            return ""
+        return (
+            f"length is {self.length}, and {self.learner} reads at most {shape.longest} positions: "
+            f"give --set {self.name}.length={shape.longest} or less"
+        )
+
+    def need(self, outline: Outline, budget: Budget) -> Need:
+        """Memory of an outer step, as it is checked again when the step begins."""
+        from methods.bilevel.memory import ADVICE, bytes_needed
+
+        shape = Shape.of(outline.models.get(self.learner))
+        if shape is None:
+            return Need(0.0)
+        needed = bytes_needed(
+            shape.weights,
+            inner_steps(budget.per_class, self.passes),
+            self._positions(outline, shape.longest),
+            shape.width,
+            shape.layers,
+            shape.heads,
+            replay=self.unroll == "replay",
+            attention=self.attention != "none",
+        )
+        return Need(needed, ADVICE)
+
+    def effort(self, outline: Outline, budget: Budget) -> float:
+        """Passes of tokens through the learner's weights, inner and outer steps counted."""
+        shape = Shape.of(outline.models.get(self.learner))
+        longest = LENGTHS[-1] if shape is None else shape.longest
+        rows = sum(inner_steps(budget.per_class, self.passes))
+        tokens = self._passes(outline, rows * self._positions(outline, longest))
+        return tokens * (1.0 if shape is None else shape.weights)
+
+    def _passes(self, outline: Outline, inner_tokens: float) -> float:
+        """Passes of tokens when all inner steps together hold so many positions."""
+        row = min(TOKENS_A_WORD * outline.mean_words + 2, LENGTHS[-1])
+        steps = self.steps or math.ceil(self.epochs * outline.rows / self.batch)
+        return outer_effort(
+            inner_tokens,
+            self.batch * row,
+            min(self.selection_rows, outline.rows) * row,
+            steps,
+            1 + math.ceil(steps / self.evaluate_every),
+            replay=self.unroll == "replay",
+        )
+
+    def _positions(self, outline: Outline, longest: int) -> int:
+        if self.length:
+            return self.length
+        words = outline.words if len(outline.words) else np.array([outline.mean_words])
+        return natural_length(TOKENS_A_WORD * words + 2, longest)
 
     def distil(
         self, pool: Pool, budget: Budget, rng: np.random.Generator, state: Path | None = None

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmark.core.method import Budget, register
+from benchmark.core.outline import Need, Outline
 from benchmark.core.pool import Pool
+from methods.bilevel.foresight import inner_steps
 from methods.tdd import TDD, natural_length
 
 if TYPE_CHECKING:
@@ -76,6 +78,19 @@ class TDDCnn(TDD):
     @property
     def start_seed(self) -> int | None:
         return FIXED_SEED if self.initial == "fixed" else None
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """Nothing: a network on word vectors has no last position."""
+        return ""
+
+    def need(self, outline: Outline, budget: Budget) -> Need:
+        """Not told: these networks are small."""
+        return Need(0.0)
+
+    def effort(self, outline: Outline, budget: Budget) -> float:
+        """Passes of words, inner and outer steps counted."""
+        rows = sum(inner_steps(budget.per_class, self.passes, whole=True))
+        return self._passes(outline, rows * self._positions(outline, 400))
 
     def ingredients(self) -> dict[str, Any]:
         return {"network": self.network}

@@ -1,4 +1,4 @@
-"""The README's method and task are run as they stand there."""
+"""The README's method and task are run as they stand there; its commands: `test_docs.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import VERBS
 from benchmark.core.catalogue import Catalogue
 from benchmark.core.method import METHODS
 from benchmark.testing import run_method_checks
@@ -39,24 +38,6 @@ def test_the_task_is_read_by_the_catalogue(tmp_path: Path) -> None:
     catalogue = Catalogue.load([tmp_path / "tickets.toml"])
     assert catalogue.task("tickets").text == ("subject", "body")
     assert catalogue.suite("tickets").tasks == ("tickets",)
-
-
-def test_every_command_names_a_verb_and_flags_that_exist() -> None:
-    import typer.main
-
-    from benchmark.cli import app, load_verbs
-
-    load_verbs()
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert set(known) == set(VERBS)
-    text = README.read_text(encoding="utf-8")
-    commands = re.findall(r"python -m benchmark (\w[\w-]*)([^`\n#]*)", text)
-    assert len(commands) > 10
-    for verb, rest in commands:
-        assert verb in known, verb
-        flags = {option for parameter in known[verb].params for option in parameter.opts}
-        for flag in re.findall(r"(--[a-z-]+)", rest):
-            assert flag in flags, (verb, flag)
 
 
 def test_every_linked_file_is_there() -> None:

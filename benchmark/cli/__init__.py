@@ -21,6 +21,7 @@ VERBS = (
     "score",
     "submit",
     "check",
+    "new-method",
     "prepare",
     "track",
 )
@@ -69,7 +70,7 @@ def load_verbs() -> None:
     """Import each verb's file and add it to the app, once."""
     if not app.registered_commands:
         for verb in VERBS:
-            import_module(f"benchmark.cli.{verb}_verb").add_to(app)
+            import_module(f"benchmark.cli.{verb.replace('-', '_')}_verb").add_to(app)
 
 
 def fail(message: str, code: int) -> None:

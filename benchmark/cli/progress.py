@@ -20,9 +20,13 @@ PLAIN_SECONDS = 15.0
 
 
 class ProgressReporter:
-    """Tells how far the work is, on stderr. Use as a context manager."""
+    """Tells how far the work is, on stderr. Use as a context manager.
 
-    def __init__(self) -> None:
+    `quiet` leaves notes only, such as that another run holds the store.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.console = Console(stderr=True)
         self._bar = Progress(
             SpinnerColumn(),
@@ -33,7 +37,7 @@ class ProgressReporter:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self._stage = self._inner = None
         self._words, self._done, self._total = "", 0, 0
@@ -77,7 +81,7 @@ class ProgressReporter:
         self.console.print(words, highlight=False, markup=False, soft_wrap=True)
 
     def _plain(self, words: str, *, force: bool = False) -> None:
-        if self.console.is_terminal:
+        if self.quiet or self.console.is_terminal:
             return
         now = time.monotonic()
         if force or now - self._told >= PLAIN_SECONDS:

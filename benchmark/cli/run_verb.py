@@ -10,6 +10,7 @@ import typer
 from benchmark.background import BackgroundMirror
 from benchmark.cli import flags
 from benchmark.cli.options import gather
+from benchmark.cli.plan_report import print_plan, refuse_what_does_not_fit, to_look_at
 from benchmark.cli.progress import ProgressReporter
 from benchmark.cli.report import print_leaderboard, print_summary, write_reports
 from benchmark.core.errors import InputError
@@ -51,6 +52,7 @@ def run(
     memory: Annotated[float | None, typer.Option(help="GB that one worker may use.")] = None,
     keep_logits: Annotated[bool, typer.Option("--keep-logits", help="Keep logits too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check only.")] = False,
+    quiet: flags.Quiet = False,
     set_: flags.Settings = None,
     config: flags.Config = None,
     store: flags.Store = flags.DEFAULT_STORE,
@@ -62,16 +64,16 @@ def run(
     given: dict[str, Any] = dict(locals())
     options = gather(given)
     _check_executor(executor, workers, timeout, memory)
-    library_config = flags.library_config(store, assets, offline, tasks)
-    with ProgressReporter() as reporter:
+    library_config = flags.library_config(store, assets, offline, tasks, look=dry_run)
+    with ProgressReporter(quiet=quiet) as reporter:
         library = Library(library_config, reporter.inner)
         plan = make_plan(options, library)
-        if dry_run:
-            from benchmark.cli.plan_verb import print_plan, to_look_at
-
-            with to_look_at(store) as opened:
-                print_plan(plan, opened, workers)
-            return
+        with to_look_at(store) as opened:
+            if executor == "local":
+                refuse_what_does_not_fit(plan, opened, memory)
+            if dry_run:
+                print_plan(plan, opened, library, workers)
+                return
         opened = Store(store)
         runner_executor = choose_local(
             library_config, library, workers, Limits(timeout, memory), reporter.inner

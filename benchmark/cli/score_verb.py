@@ -39,6 +39,7 @@ def score(
     name: Annotated[str, typer.Option(help="Name of the method that made them.")],
     learners: Annotated[str, typer.Option(help="Learners, comma-separated.")] = DEFAULT_LEARNERS,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds per set.")] = 5,
+    quiet: flags.Quiet = False,
     store: flags.Store = flags.DEFAULT_STORE,
     assets: flags.Assets = None,
     offline: flags.Offline = False,
@@ -49,7 +50,7 @@ def score(
     if not name.strip() or len(name) > 100 or any(not c.isprintable() for c in name):
         raise InputError(f"--name {name!r}: a printable name of up to 100 characters is needed")
     config = flags.library_config(store, assets, offline, tasks)
-    with ProgressReporter() as reporter:
+    with ProgressReporter(quiet=quiet) as reporter:
         library = Library(config, reporter.inner)
         sets = read_score_directory(path, library.catalogue.task(task))
         plan, made = submitted_plan(library, task, name.strip(), sets, names, seeds)

@@ -6,13 +6,14 @@ workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.core.assets import Assets, model_fingerprint
+from benchmark.core.assets import Assets, Download, ToFetchError, model_fingerprint
 from benchmark.core.catalogue import Catalogue
 from benchmark.core.data import TaskData, load_task
 from benchmark.core.distilled import DistilledSet
@@ -37,19 +38,22 @@ class LibraryConfig:
     assets: Path | None = None
     offline: bool = False
     tasks: tuple[Path, ...] = ()
+    look: bool = False
 
 
 class Library:
     """Catalogue, assets and caches behind one door.
 
-    `report` is told in words what takes long ("encoding sst2 with minilm", done, total).
+    `report` is told in words what takes long ("encoding sst2 with minilm", done, total). Where
+    nothing is to be fetched (`config.look`), `to_fetch` gathers what would be, by the message.
     """
 
     def __init__(
         self, config: LibraryConfig, report: Callable[[str, int, int], None] | None = None
     ) -> None:
         self.config = config
-        self.assets = Assets(config.assets, config.offline)
+        self.assets = Assets(config.assets, config.offline, config.look)
+        self.to_fetch: dict[str, Download] = {}
         self.catalogue = Catalogue.load(config.tasks)
         self.report = report
         register_catalogue_learners(self.catalogue)
@@ -70,16 +74,27 @@ class Library:
             self._scratch = {}
             self._pool_rows = None
             self._features.release()
-            self._task = load_task(
-                self.catalogue.task(name), self.assets, self._embed_pool, self._services()
-            )
+            with self._noting():
+                self._task = load_task(
+                    self.catalogue.task(name), self.assets, self._embed_pool, self._services()
+                )
         return self._task
 
     def model_folder(self, name: str) -> Path:
         """Folder of a pretrained model; raises `UnavailableError`."""
         if name not in self._models:
-            self._models[name] = self.assets.model(self.catalogue.model(name))
+            with self._noting():
+                self._models[name] = self.assets.model(self.catalogue.model(name))
         return self._models[name]
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note what would have to be fetched."""
+        try:
+            yield
+        except ToFetchError as error:
+            self.to_fetch[str(error)] = error.download
+            raise
 
     def model_fingerprint(self, name: str) -> str:
         """Content hash of a pretrained model's files."""

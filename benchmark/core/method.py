@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, InputError
+from benchmark.core.outline import Need, Outline
 from benchmark.core.parameters import parameters_of
 from benchmark.core.pool import Pool
 from benchmark.core.registry import Entry, Registry, registering
@@ -113,6 +114,21 @@ class Method(ABC):
     def endpoint(self) -> str:
         """The model that it asks behind an endpoint (`benchmark.core.endpoint`), "" if none."""
         return ""
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """Say why no such set can be made on any machine, "" if it can: told before any work."""
+        return ""
+
+    def need(self, outline: Outline, budget: Budget) -> Need:
+        """Memory that a set takes at its peak; 0 bytes where the method cannot tell."""
+        return Need(0.0)
+
+    def effort(self, outline: Outline, budget: Budget) -> float:
+        """How much a set has to do, for estimates of time; no part of any key.
+
+        Only the ratio of two sets counts: what one took tells what the other will take.
+        """
+        return float(max(1, outline.rows))
 
     def params(self) -> dict[str, Any]:
         """Parameters as JSON-able data."""

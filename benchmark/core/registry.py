@@ -101,7 +101,10 @@ class Registry(Generic[T]):
     def origin(self, name: str) -> str:
         """Where a name is defined, as `module, line n`."""
         cls = self.cls(name)
-        return f"{cls.__module__}, line {inspect.getsourcelines(cls)[1]}"
+        try:
+            return f"{cls.__module__}, line {inspect.getsourcelines(cls)[1]}"
+        except (OSError, TypeError):  # its source is not at hand
+            return cls.__module__
 
     def _check_base(self, entry: Entry) -> None:
         target = entry.target

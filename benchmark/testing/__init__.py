@@ -67,7 +67,7 @@ def run_method_checks(method: str | Method) -> list[CheckResult]:
             status, reason = "skipped", str(skip)
         except AssertionError as failure:
             status, reason = "failed", str(failure)
-        except Exception as error:  # whatever an adapter raises is its failure, not ours
+        except (Exception, SystemExit) as error:  # what an adapter raises is its failure, not ours
             status, reason = "failed", f"{type(error).__name__}: {error}"
         title = (check.__doc__ or "").partition("\n")[0]
         results.append(

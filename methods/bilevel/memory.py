@@ -12,6 +12,8 @@ BACK_AND_FORTH = 2.0
 """Times the activations of a forward pass that a step's graph keeps. From 5 to 15 steps a BERT of
 four layers grew by 153 MB a step; this says 155 (`tests/performance/test_unroll_speed.py`)."""
 
+ADVICE = "Take a smaller budget, a shorter `length`, or `unroll=replay`"
+
 
 def bytes_needed(
     weights: int,
@@ -47,6 +49,6 @@ def check_memory(needed: float, free: float, words: str) -> None:
     """Raise `BenchmarkError` that names both numbers if there is not enough."""
     if needed > free:
         raise BenchmarkError(
-            f"{words} would need about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. Take "
-            "a smaller budget, a shorter `length`, or `unroll=replay`"
+            f"{words} would need about {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. "
+            f"{ADVICE}"
         )

@@ -17,6 +17,7 @@ from benchmark.core.finetune.pretrained import held
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.tokens import Ragged, tokenise
 from benchmark.core.seeding import isolated_torch_rng
+from methods.bilevel.foresight import longest
 
 
 class Source(ABC):
@@ -89,7 +90,7 @@ class TransformerSource(Source):
     @property
     def longest(self) -> int:
         """The most positions that a row can have."""
-        return int(getattr(self.pretrained.model.config, "max_position_embeddings", 512))
+        return longest(self.pretrained.model.config.to_dict())
 
     def start(self, seed: int) -> Weights:
         with isolated_torch_rng(seed):

@@ -80,7 +80,7 @@ def test_workers_do_not_help_a_learner_that_uses_all_threads(cells, tmp_path, mo
     bert = [cells["mood", dpc, "tiny-bert"] for dpc in ("2", "4")]
     tfidf = [cells["mood", dpc, "tfidf-lr"] for dpc in ("2", "4")]
     costs = Costs(trainings=[precedent(cell) for cell in (*bert, *tfidf)])
-    monkeypatch.setattr(Costs, "measured", classmethod(lambda cls, store: costs))
+    monkeypatch.setattr(Costs, "measured", classmethod(lambda cls, *given: costs))
     store = Store(tmp_path / "empty")
     seconds = {
         (name, workers): forecast([Todo(cell, 0, 10) for cell in some], store, workers).seconds
@@ -108,7 +108,7 @@ def test_a_deterministic_learner_counts_once_a_set(world, store, cli, monkeypatc
     counted = []
     real = forecast
     monkeypatch.setattr(
-        "benchmark.cli.plan_verb.forecast",
+        "benchmark.cli.plan_report.forecast",
         lambda todos, *more: counted.append(list(todos)) or real(todos, *more),
     )
     flags = ["--tasks-only", "mood", "--dpc", "2", "--methods", "random", "--sets", "5"]

@@ -130,7 +130,8 @@ def test_an_edited_recipe_trains_again_and_is_named(world, store, tmp_path, cli,
     planned = cli("plan", "--suite", "toy", *mine.flags(store))
     assert planned.code == 0
     assert "to do: 0 sets, 72 trainings" in planned.out
-    stale = [line.split() for line in planned.out.splitlines() if "tiny-bert" in line]
+    words = [line.split() for line in planned.out.splitlines()]
+    stale = [line for line in words if line[1:2] == ["tiny-bert"]]
     assert stale == [["mood", "tiny-bert", "6", "36"], ["pair", "tiny-bert", "6", "36"]]
     why = cli("plan", "--suite", "toy", "--why", "mood/random/2/tiny-bert", *mine.flags(store))
     assert "mood / random / DPC 2 / tiny-bert" in why.out

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from benchmark.background import BackgroundMirror
-from benchmark.cli.plan_verb import cell_state
+from benchmark.cli.plan_report import cell_state
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.executors import Limits, choose_local
 from benchmark.forecast import Todo, forecast

@@ -5,6 +5,7 @@ a learner or method runs on a machine that lacks them. There is no silent fall-b
 had raises `UnavailableError` with every place that was tried.
 """
 
+from benchmark.core.assets.downloads import Download, ToFetchError, sizes
 from benchmark.core.assets.files import ModelSpec, model_files, model_fingerprint, packaged_path
 from benchmark.core.assets.models import (
     load_causal_lm,
@@ -20,7 +21,9 @@ from benchmark.core.assets.word_vectors import load_word_vectors
 __all__ = [
     "PACKAGE",
     "Assets",
+    "Download",
     "ModelSpec",
+    "ToFetchError",
     "load_causal_lm",
     "load_classifier",
     "load_encoder",
@@ -31,4 +34,5 @@ __all__ = [
     "model_fingerprint",
     "packaged_path",
     "quiet_transformers",
+    "sizes",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.core.assets.downloads import Download, ToFetchError
 from benchmark.core.assets.files import (
     MODEL_FILES,
     ModelSpec,
@@ -32,16 +33,18 @@ PACKAGE = "package:"
 class Assets:
     """Resolves ids in this order: `directory`, installed packages, the hub at a pinned revision.
 
-    With `offline`, the hub is never asked (its local cache still is).
+    With `offline`, the hub is never asked (its local cache still is). With `look`, nothing is
+    fetched either, and what only the hub has raises `ToFetchError`: that is how a plan is made.
     """
 
     directory: Path | None = None
     offline: bool = False
+    look: bool = False
 
     def __post_init__(self) -> None:
         if self.directory is not None and not self.directory.is_dir():
             raise InputError(f"--assets {self.directory}: there is no such directory")
-        if self.offline:
+        if self.offline or self.look:
             _go_offline()
 
     def table(
@@ -76,6 +79,8 @@ class Assets:
         except ImportError:
             tried.append("the package `datasets` is not installed")
         except Exception as error:  # the hub's errors have no common base
+            if self.look and not self.offline:
+                raise ToFetchError(Download.of_table(dataset, config, revision)) from error
             tried.append(self._hub_reason(error))
         raise UnavailableError(f"dataset {dataset} ({config}, {split}): {'; '.join(tried)}")
 
@@ -116,6 +121,7 @@ class Assets:
 
     def _hub_model(self, spec: ModelSpec, tried: list[str]) -> Path:
         weights = HUB_WEIGHTS.get(spec.weights, spec.weights)
+        patterns = list(spec.files) or [*MODEL_FILES, weights]
         try:
             from huggingface_hub import snapshot_download
 
@@ -123,13 +129,17 @@ class Assets:
                 snapshot_download(
                     spec.hub,
                     revision=spec.revision,
-                    allow_patterns=list(spec.files) or [*MODEL_FILES, weights],
-                    local_files_only=self.offline,
+                    allow_patterns=patterns,
+                    local_files_only=self.offline or self.look,
                 )
             )
         except ImportError:
             tried.append("the package `huggingface_hub` is not installed")
         except Exception as error:  # the hub's errors have no common base
+            if self.look and not self.offline:
+                raise ToFetchError(
+                    Download("model", spec.hub, spec.revision, tuple(patterns))
+                ) from error
             tried.append(self._hub_reason(error))
         else:
             if not spec.files or is_model(folder, spec):

@@ -1,0 +1,242 @@
+"""What `plan` and `run --dry-run` print: the state of every cell, and what is still to be spent."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cells import Cell
+from benchmark.cli.console import output
+from benchmark.core.assets import sizes
+from benchmark.core.keys import changed_ingredients
+from benchmark.core.library import Library
+from benchmark.core.records import SetRecord, Status
+from benchmark.estimate import Todo
+from benchmark.fits import check_memory
+from benchmark.footprint import footprint
+from benchmark.forecast import forecast
+from benchmark.plan import Plan, describe
+from benchmark.store import Store
+
+COLUMNS = ("done", "to do", "stale", "failed", "to fetch", "not available", "does not apply")
+GB = 1e9
+
+
+@dataclass
+class CellState:
+    """How far a cell is: its runs by state, and the trainings and sets that are still to do."""
+
+    states: Counter[str]
+    trainings: set[str]
+    sets: set[str]
+
+    @property
+    def word(self) -> str:
+        """The state of the whole cell."""
+        for name in ("failed", "stale", "to do"):
+            if self.states[name]:
+                return name
+        return "done"
+
+
+@contextmanager
+def to_look_at(root: Path) -> Iterator[Store]:
+    """Open a store; where there is none yet, an empty one that leaves no trace."""
+    with tempfile.TemporaryDirectory() as nothing:
+        opened = Store(root if (root / "rows.sqlite").is_file() else Path(nothing))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def refuse_what_does_not_fit(plan: Plan, store: Store, gigabytes: float | None) -> None:
+    """Refuse sets that are still to be made and need more memory than there is on this machine."""
+
+    def lacks_sets(cell: Cell) -> bool:
+        made = store.sets()
+        return any(cell.set_key(index).digest not in made for index in range(cell.n_sets))
+
+    check_memory(plan.cells, None if gigabytes is None else gigabytes * GB, lacks_sets)
+
+
+def print_plan(plan: Plan, store: Store, library: Library, workers: int = 1) -> None:
+    """Print one line per task and learner, what is to be fetched, and the estimates."""
+    known_sets, runs = store.sets(), store.run_states()
+    seen_sets: set[str] = set()
+    seen_runs: set[str] = set()
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    todos: list[Todo] = []
+    for cell in plan.cells:
+        state = cell_state(cell, store, known_sets, runs)
+        group = groups.setdefault((cell.id.task, cell.id.learner), Counter())
+        group[state.word] += 1
+        fresh_sets, fresh_runs = state.sets - seen_sets, state.trainings - seen_runs
+        seen_sets |= fresh_sets
+        seen_runs |= fresh_runs
+        group["trainings"] += len(fresh_runs)
+        todos.append(Todo(cell, len(fresh_sets), len(fresh_runs)))
+    waiting = 0
+    for item in plan.skipped:
+        name = "does not apply" if item.plan.structural else "not available"
+        if item.plan.reason in library.to_fetch:
+            name, waiting = "to fetch", waiting + 1
+        groups.setdefault((item.plan.cell.task, item.plan.cell.learner), Counter())[name] += 1
+    names = (*(name for name in COLUMNS if any(counts[name] for counts in groups.values())),)
+    table = Table(
+        "task", "learner", *names, "trainings", box=None, header_style="bold", pad_edge=False
+    )
+    for (task, learner), counts in groups.items():
+        table.add_row(task, learner, *(str(counts[name] or "") for name in (*names, "trainings")))
+    output().print(table)
+    print(
+        f"{len(plan.cells)} cells of {plan.protocol.sets} sets x {plan.protocol.seeds} seeds; "
+        f"to do: {len(seen_sets)} sets, {len(seen_runs)} trainings"
+    )
+    reasons = dict.fromkeys(item.plan.reason for item in plan.skipped if not item.plan.structural)
+    for reason in reasons:
+        if reason not in library.to_fetch:
+            print(f"not available: {reason}")
+    if waiting:
+        _print_downloads(waiting, library)
+    if seen_runs or seen_sets:
+        _print_estimates(todos, store, plan, library, workers)
+
+
+def _print_downloads(waiting: int, library: Library) -> None:
+    """Say what the cells that are not counted yet wait for, and how large it is."""
+    wanted = list(dict.fromkeys(library.to_fetch.values()))
+    found, why = sizes(wanted)
+    total = f"{_bytes(sum(found.values()))}" if found else "of unknown size"
+    if found and len(found) < len(wanted):
+        total += f" and {len(wanted) - len(found)} of unknown size"
+    print(f"to fetch: {waiting} cells wait for a download from the hub, {total}")
+    for download in wanted:
+        size = _bytes(found[download]) if download in found else "size not known"
+        print(f"  {download.kind} {download.label}: {size}")
+    if why:
+        print(f"  {why}")
+
+
+def _print_estimates(
+    todos: list[Todo], store: Store, plan: Plan, library: Library, workers: int
+) -> None:
+    expected = forecast(todos, store, workers)
+    more = ""
+    if expected.unmeasured:
+        n = expected.unmeasured_cells
+        cells = "1 cell has" if n == 1 else f"{n} cells have"
+        names = ", ".join(expected.unmeasured)
+        more = f"; {cells} no measured cost yet ({names}, not measured here yet)"
+    print(f"estimate from what like work cost in this store: {_duration(expected.seconds)}{more}")
+    takes = footprint(todos, store, keep_logits=plan.keep_logits)
+    told = f"{_bytes(takes.memory)} a worker, by {takes.memory_of}" if takes.memory else "not known"
+    if takes.unmeasured:
+        told += f"; not measured here yet: {', '.join(takes.unmeasured)}"
+    print(f"memory: {told}")
+    free = shutil.disk_usage(_existing(library.config.store)).free
+    short = "; NOT ENOUGH" if takes.disk > free else ""
+    told = f"about {_bytes(takes.disk)} beside what methods learn"
+    print(f"disk: {told}, {_bytes(free)} are free{short}")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def cell_state(
+    cell: Cell,
+    store: Store,
+    sets: dict[str, SetRecord],
+    runs: dict[str, tuple[Status, str]],
+) -> CellState:
+    """Compare a cell's expected keys with what the store has."""
+    states: Counter[str] = Counter()
+    trainings: set[str] = set()
+    missing: set[str] = set()
+    rows = store.rows_of(cell.id)
+    for set_index in range(cell.n_sets):
+        set_key = cell.set_key(set_index).digest
+        record = sets.get(set_key)
+        for seed_index in range(cell.n_seeds):
+            row = rows.get((set_index, seed_index))
+            if record is None:
+                missing.add(set_key)
+                seed = 0 if cell.learner.deterministic else seed_index
+                trainings.add(f"{set_key} {cell.learner.name} {seed}")
+                states["stale" if row else "to do"] += 1
+                continue
+            if record.status != Status.OK:
+                states["failed"] += 1
+                continue
+            folder = store.set_folder(set_key)
+            key = cell.run((set_index, seed_index), record.set_hash, folder, set_key).run_key
+            status, _ = runs.get(key, (None, ""))
+            if status == Status.OK:
+                states["done"] += 1
+            elif status == Status.FAILED:
+                states["failed"] += 1
+            else:
+                trainings.add(key)
+                states["stale" if row and row[1] != key else "to do"] += 1
+    return CellState(states, trainings, missing)
+
+
+def explain(cell: Cell, store: Store) -> None:
+    """Print what a cell's keys are made of, and what changed since its rows were written."""
+    sets, runs = store.sets(), store.run_states()
+    state = cell_state(cell, store, sets, runs)
+    console = Console(soft_wrap=True)
+
+    def say(words: str) -> None:
+        console.print(words, markup=False, highlight=False)
+
+    say(f"{cell.id.label} ({describe(cell.id.params)}): {state.word}")
+    say("  " + ", ".join(f"{count} runs {name}" for name, count in state.states.items()))
+    key = cell.set_key(0)
+    say(f"set 0 has key {key.digest}, made of")
+    for name, value in key.ingredients.items():
+        say(f"  {name} = {value}")
+    rows = store.rows_of(cell.id)
+    old = rows.get((0, 0))
+    if old is not None and old[0] != key.digest:
+        before = store.ingredients("sets", old[0]) or {}
+        say(f"the row in the store has set key {old[0]}; what changed:")
+        for line in changed_ingredients(before, key.ingredients):
+            say(f"  {line}")
+    record = sets.get(key.digest)
+    if record is None or record.status != Status.OK:
+        say("set 0 is not made yet, so its trainings have no key yet")
+        return
+    run = cell.run((0, 0), record.set_hash, store.set_folder(key.digest), key.digest)
+    say(f"run (set 0, seed 0) has key {run.run_key}, made of")
+    for name, value in run.ingredients.items():
+        say(f"  {name} = {value}")
+    if old is not None and old[1] and old[1] != run.run_key:
+        before = store.ingredients("runs", old[1]) or {}
+        say(f"the row in the store has run key {old[1]}; what changed:")
+        for line in changed_ingredients(before, run.ingredients):
+            say(f"  {line}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} bytes"
