@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmark.core.method import Budget, register
+from benchmark.core.needs import Needs
 from benchmark.core.pool import Pool
 from methods.tdd import TDD, natural_length
 
@@ -71,6 +72,7 @@ class TDDCnn(TDD):
     scale: float = 0.4
     selection_rows: int = 1_000
 
+    needs = Needs()  # its networks are too small for a GPU
     toy = {**TDD.toy, "learner": "glove-50d"}
 
     @property

@@ -38,6 +38,12 @@ class LibraryConfig:
     offline: bool = False
     tasks: tuple[Path, ...] = ()
 
+    def absolute(self) -> LibraryConfig:
+        """The same places by absolute paths, for workers with another working directory."""
+        assets = None if self.assets is None else self.assets.absolute()
+        tasks = tuple(path.absolute() for path in self.tasks)
+        return LibraryConfig(self.store.absolute(), assets, self.offline, tasks)
+
 
 class Library:
     """Catalogue, assets and caches behind one door.

@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, InputError
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import parameters_of
 from benchmark.core.pool import Pool
 from benchmark.core.registry import Entry, Registry, registering
@@ -54,6 +55,7 @@ class Method(ABC):
     more than the pool), `budget` (`exact`; `multiple`, as EDA's tenfold; `none`, as `full`),
     `version` (raise it when the adapter's results change: old sets are then not reused), `toy`
     (parameters with which the conformance suite runs it: those that make it a matter of seconds),
+    `needs` (cores and share of a GPU that making a set or learning takes on a cluster),
     `seeded_as` (draws the random numbers of the method of that name, so that what both learn alike
     is learned once; by default its own name).
     """
@@ -66,6 +68,7 @@ class Method(ABC):
     version: ClassVar[int] = 1
     toy: ClassVar[Mapping[str, Any]] = {}
     seeded_as: ClassVar[str] = ""
+    needs: ClassVar[Needs] = Needs()
 
     @abstractmethod
     def distil(

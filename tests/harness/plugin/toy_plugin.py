@@ -13,6 +13,7 @@ import numpy as np
 from benchmark.core.journal import Journal
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 from benchmark.core.method import Selector, register
+from benchmark.core.needs import Needs
 from benchmark.core.pool import Pool
 
 
@@ -129,6 +130,21 @@ class Coin(Learner):
     ) -> Iterator[Outcome]:
         for run in runs:
             time.sleep(float(os.environ.get("TOY_NAP", "0")))
+            yield Outcome(scores(run, test))
+
+
+@register_learner("half-gpu")
+class HalfGpu(Learner):
+    """Wants half a GPU, and writes down which one it was given."""
+
+    needs = Needs(gpus=0.5)
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        with Path(os.environ["TOY_LOG"]).open("a") as log:
+            log.write(f"{os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
+        for run in runs:
             yield Outcome(scores(run, test))
 
 
