@@ -104,10 +104,10 @@ class Library:
             self.model_folder(spec.model)
 
     def test_texts(self, name: str) -> TestTexts:
-        """What a learner may see of a task's test split."""
+        """What a learner may see of a task's test split; the lists are its own to change."""
         data = self.task(name)
         return TestTexts(
-            columns=data.test.columns,
+            columns={column: list(texts) for column, texts in data.test.columns.items()},
             classes=data.task.classes,
             fingerprint=data.test.texts_fingerprint,
             features=lambda encoder: self._features_of(

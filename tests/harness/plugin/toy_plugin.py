@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,6 +91,36 @@ class Exiting(Selector):
         sys.exit(0)
 
 
+@register("vandal")
+class Vandal(Selector):
+    """Changes what it was given to read, as `what` says."""
+
+    what: str = "labels"
+    encoder: str = "tiny"
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        if self.what == "texts":
+            for texts in pool.texts().values():
+                texts.reverse()
+        elif self.what == "unlocked labels":
+            pool.labels.setflags(write=True)
+            pool.labels[:] = 0
+        else:
+            arrays = {"labels": pool.labels, "indices": pool.indices}
+            array = pool.embed(self.encoder) if self.what == "features" else arrays[self.what]
+            array[:] = 0
+        return range(size)
+
+
+@register("reseeding")
+class Reseeding(Selector):
+    """Seeds every global generator, and draws from them."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        reseed()
+        return np.random.permutation(len(pool))[:size]
+
+
 @register("learning")
 class Learning(Selector):
     """Learns something once, and writes down how it went."""
@@ -119,6 +150,56 @@ class FileSeeker(Selector):
 def scores(run: Run, test: TestTexts) -> np.ndarray:
     """Random scores that depend on the run's seed alone."""
     return np.random.default_rng(run.seed).random((len(test), len(test.classes)))
+
+
+def reseed() -> None:
+    """Seed every global generator there is."""
+    import torch
+
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+
+
+@register_learner("vandal")
+class VandalLearner(Learner):
+    """Seeds the global generators, and turns the test texts round."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        reseed()
+        for texts in test.columns.values():
+            texts.reverse()  # type: ignore[attr-defined]
+        for run in runs:
+            yield Outcome(scores(run, test))
+
+
+@register_learner("falling-asleep")
+class FallingAsleep(Learner):
+    """Never comes back from its third run."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        for number, run in enumerate(runs):
+            if number == 2:
+                time.sleep(600)
+            yield Outcome(scores(run, test))
+
+
+@register_learner("leaking")
+class Leaking(Learner):
+    """Keeps 0.2 GB more with each run."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        kept = []
+        for run in runs:
+            kept.append(np.ones(25_000_000))
+            time.sleep(0.5)
+            yield Outcome(scores(run, test))
 
 
 @register_learner("coin")
