@@ -64,7 +64,7 @@ class Journal:
         self._started = now
 
     def lines(self) -> list[dict[str, Any]]:
-        """Everything noted, in order; lines that a kill cut short or a disk damaged are left out."""
+        """Everything noted, in order; what a kill cut short or a disk damaged is left out."""
         found = []
         content = self.path.read_bytes() if self.path.exists() else b""
         for text in content.split(b"\n"):

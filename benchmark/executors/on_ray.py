@@ -147,9 +147,9 @@ class OnRay(Executor):
 
 
 @lru_cache(maxsize=1)
-def _library(config: LibraryConfig) -> Library:
-    """The library of a worker process, kept between its jobs."""
-    return Library(config)
+def _executor(config: LibraryConfig, limits: Limits, threads: int) -> Executor:
+    """What a Ray worker works with, kept between its jobs: what they share is loaded once."""
+    return choose_local(config, Library(config), 1, limits, threads=threads)
 
 
 def _perform(
@@ -163,13 +163,9 @@ def _perform(
     try:
         if what := shared.missing():
             raise InputError(f"Ray: a node that joined does not fit: {what}")
-        executor = choose_local(shared.config, _library(shared.config), 1, limits, threads=threads)
-        try:
-            for _, message in executor.run([job]):
-                if not isinstance(message, Done):
-                    yield message
-        finally:
-            executor.close()
+        for _, message in _executor(shared.config, limits, threads).run([job]):
+            if not isinstance(message, Done):
+                yield message
     except OSError as error:
         name = str(error.filename) if error.filename is not None else None
         yield OSError(error.errno, error.strerror or str(error), name)

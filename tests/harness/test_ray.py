@@ -106,6 +106,7 @@ def cluster(
         **environment,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_worker_niceness": "0",  # Ray's 15 starves workers where other tests run beside
         "TOY_LOG": str(folder / "gpus.log"),
         "TOY_NAP": "0.3",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
@@ -244,6 +245,7 @@ def test_a_cluster_of_this_machine_gives_the_rows_of_local(
     variables = {
         **environment,
         "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
+        "RAY_worker_niceness": "0",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
     }
     ray = ["--executor", "ray", "--ray-address", "local", *world.flags(tmp_path / "ray")]
