@@ -1,4 +1,4 @@
-"""What the full DiLM table would cost on 1, 8 and 64 GPUs: `python docs/cluster_cost.py`.
+"""What the full DiLM table would cost on 1 to 64 GPUs: `python docs/cluster_cost.py`.
 
 Seconds come from the rows of `leaderboards/results/dilm-offline.parquet`, measured on two CPU
 cores; what turns them into seconds of other models on a GPU was not measured and is listed with
@@ -21,7 +21,7 @@ from benchmark.core.method import METHODS
 from benchmark.estimate import makespan
 
 ROWS = Path(__file__).parents[1] / "leaderboards" / "results" / "dilm-offline.parquet"
-GPUS = (1, 8, 64)
+GPUS = (1, 8, 16, 64)
 BATCH = 64  # rows of a step: a set that is larger costs no more for each
 MEASURED_TEST_ROWS = 872
 TINY_GENERATOR, MINILM = 3.2, 10.7  # million weights that every token passes

@@ -48,7 +48,8 @@ class OnRay(Executor):
     """Jobs as Ray tasks, retried on other workers where theirs died.
 
     Raises `InputError` when the cluster cannot be reached, or a node does not see the store, the
-    assets or the files of tasks under the driver's paths, or has another version installed.
+    assets or the files of tasks under the driver's paths, or has another version installed, or
+    when no node has the memory that the limits allow a job.
     """
 
     spreads = True
@@ -68,7 +69,8 @@ class OnRay(Executor):
             if found := misfits(self._ray, self._shared):
                 raise InputError("Ray: " + "; ".join(found))
             self._task = self._ray.remote(_perform)
-            self._has_gpus = self._ray.cluster_resources().get("GPU", 0) > 0
+            self._has_gpus = self._largest("GPU") > 0
+            self._check_memory()
         except BaseException:
             self.close()
             raise
@@ -112,8 +114,8 @@ class OnRay(Executor):
         needs = order.adapter(job).needs
         memory = self.limits.gigabytes
         options = {
-            "num_cpus": min(needs.cpus, self._most_cpus()),
-            "num_gpus": needs.gpus if self._has_gpus else 0,
+            "num_cpus": min(needs.cpus, max(1, int(self._largest("CPU")))),
+            "num_gpus": min(needs.gpus, max(1, self._largest("GPU"))) if self._has_gpus else 0,
             "memory": int(memory * 1e9) if memory is not None else None,
             "max_retries": 0,  # `Attempt` counts them: only what is missing is done again
             "num_returns": "streaming",
@@ -121,10 +123,17 @@ class OnRay(Executor):
         task = self._task.options(**options)
         return task.remote(job, self._shared, self.limits, options["num_cpus"])
 
-    def _most_cpus(self) -> int:
-        """CPUs of the largest node: a job that declares more would wait for ever."""
-        nodes = (node for node in self._ray.nodes() if node["Alive"])
-        return max(1, *(int(node["Resources"].get("CPU", 0)) for node in nodes), 1)
+    def _largest(self, resource: str) -> float:
+        """What the best node has of a resource: a job that asked for more would wait for ever."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return max((node.get(resource, 0.0) for node in nodes), default=0.0)
+
+    def _check_memory(self) -> None:
+        wanted, most = self.limits.gigabytes, self._largest("memory") / 1e9
+        if wanted is not None and wanted > most:
+            raise InputError(
+                f"--memory {wanted:g}: no node of the cluster offers more than {most:.1f} GB"
+            )
 
     def _receive(self, reference: Any, attempt: Attempt) -> Message | None:
         """A message; None where there is none, because its worker or node is lost."""

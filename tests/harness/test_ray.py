@@ -28,7 +28,7 @@ OBJECT_STORE = str(80 * 2**20)
 
 
 def end_with_the_tests() -> None:
-    """Have the kernel end a node when pytest ends, however that comes about."""
+    """Have the kernel end a node or driver when pytest ends, however that comes about."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
@@ -142,6 +142,7 @@ def drive(cluster: Cluster) -> Iterator[Callable[..., subprocess.Popen]]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                preexec_fn=end_with_the_tests,
             )
         )
         return drivers[-1]
@@ -225,6 +226,14 @@ def test_a_node_that_stops_in_mid_run_costs_time_only(
     assert f"{runs(rough)} trainings" in out
     assert cli(*flags[:-2], *world.flags(calm)).code == 0
     pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
+
+
+@pytest.mark.ray
+def test_what_no_node_could_do_is_said_before_work_starts(world, tmp_path, cluster, drive) -> None:
+    flags = [*SMALL, "--learners", "coin", "--memory", "100000", *world.flags(tmp_path / "s")]
+    _, err = (driver := drive(*flags)).communicate(timeout=300)
+    assert driver.returncode == 2, err
+    assert "--memory 100000: no node of the cluster offers more than" in err
 
 
 @pytest.mark.ray
