@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -15,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmark.store import Store
@@ -44,10 +44,10 @@ def server(folder: Path, port: int, log: Path) -> Iterator[subprocess.Popen]:
         )
         try:
             for _ in range(300):
+                assert child.poll() is None, log.read_text()
                 with contextlib.suppress(OSError):
                     if urllib.request.urlopen(f"http://127.0.0.1:{port}/health").status == 200:
                         break
-                assert child.poll() is None, log.read_text()
                 time.sleep(0.2)
             yield child
         finally:
@@ -143,7 +143,10 @@ def test_a_server_that_dies_in_mid_run_and_returns_gets_everything_once(
         deadline = time.monotonic() + 300
         while sent() < 3 and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        os.killpg(child.pid, signal.SIGKILL)
+        family = [*psutil.Process(child.pid).children(recursive=True), child]
+        for one in family:  # its workers are in other process groups, and hold the port
+            one.kill()
+        psutil.wait_procs([one for one in family if one is not child])
         child.wait()
         assert run.poll() is None, "the run was over before the server died"
     with server(folder, port, tmp_path / "log"):
