@@ -1,6 +1,7 @@
 """The runner: carries out a plan, task by task, and writes what comes back.
 
-For each task, first the sets that are not in the store, then the trainings whose keys are not.
+For each task, first the sets that are not in the store, then the trainings whose keys are not. An
+executor that spreads work over many machines gets the sets of all tasks, then all trainings.
 Work is decided by keys, completeness by rows.
 """
 
@@ -82,11 +83,18 @@ class Runner:
         self._predictions = Predictions(self.store)
         self._drop_stale(plan.cells)
         self._rows = self.store.row_states(plan.suite.name)
-        for task, cells in plan.by_task().items():
-            self._distil(task, cells, summary)
-            self._train(task, cells, plan, summary)
+        for name, cells in self._portions(plan):
+            self._distil(name, cells, summary)
+            self._train(name, cells, plan, summary)
         summary.seconds = time.monotonic() - started
         return summary
+
+    def _portions(self, plan: Plan) -> Iterable[tuple[str, list[Cell]]]:
+        """The cells that are worked on together, and what to call them."""
+        by_task = plan.by_task()
+        if self.executor.spreads and len(by_task) > 1:
+            return [(f"{len(by_task)} tasks", [*plan.cells])]
+        return by_task.items()
 
     def _drop_stale(self, cells: Sequence[Cell]) -> None:
         """Delete rows whose keys are not what their cell is made of now.
@@ -108,7 +116,7 @@ class Runner:
             self.store.delete_rows(cell.id, stale)
         self.store.commit()
 
-    def _distil(self, task: str, cells: Sequence[Cell], summary: Summary) -> None:
+    def _distil(self, name: str, cells: Sequence[Cell], summary: Summary) -> None:
         """Make the sets that are missing, damaged or (on request) failed."""
         jobs: dict[str, SetJob] = {}
         for cell in cells:
@@ -120,7 +128,7 @@ class Runner:
                 jobs[key] = cell.set_job(set_index, self.store.root, folder)
         if not jobs:
             return
-        self.reporter.stage(f"{task}: distil", len(jobs))
+        self.reporter.stage(f"{name}: distil", len(jobs))
         for _, message in self.executor.run(list(jobs.values())):
             if isinstance(message, SetRecord):
                 self._sets[message.set_key] = message
@@ -160,7 +168,7 @@ class Runner:
         status, _ = self._runs.get(run_key, (None, ""))
         return status == Status.OK or (status == Status.FAILED and not self.retry_failed)
 
-    def _train(self, task: str, cells: Sequence[Cell], plan: Plan, summary: Summary) -> None:
+    def _train(self, name: str, cells: Sequence[Cell], plan: Plan, summary: Summary) -> None:
         """Train what is missing, write rows for everything, and sum up each cell."""
         ordered = sorted(cells, key=lambda cell: cell.info["learner_order"])
         waiting: dict[str, list[Row]] = {}
@@ -173,11 +181,15 @@ class Runner:
                 keep = self.store.root / "logits" if plan.keep_logits else None
                 jobs.append(
                     TrainJob(
-                        task, cell.learner.name, cell.learner.params(), tuple(runs.values()), keep
+                        cell.id.task,
+                        cell.learner.name,
+                        cell.learner.params(),
+                        tuple(runs.values()),
+                        keep,
                     )
                 )
         if jobs:
-            self.reporter.stage(f"{task}: train", sum(len(job.runs) for job in jobs))
+            self.reporter.stage(f"{name}: train", sum(len(job.runs) for job in jobs))
         for _, message in self.executor.run(jobs) if jobs else ():
             if isinstance(message, Trained):
                 self._finish(message, waiting.pop(message.record.run_key, []), rows_of)

@@ -2,6 +2,7 @@
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.method import Budget, Generator, Method, Selector, register
+from benchmark.core.needs import Needs
 from benchmark.core.pool import Pool
 
-__all__ = ["Budget", "DistilledSet", "Generator", "Method", "Pool", "Selector", "register"]
+__all__ = ["Budget", "DistilledSet", "Generator", "Method", "Needs", "Pool", "Selector", "register"]

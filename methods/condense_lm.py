@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.journal import Journal
 from benchmark.core.method import Budget, Method, register
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator
@@ -80,6 +81,7 @@ class CondenseLM(Method):
     2025.
     """
 
+    needs = Needs(gpus=1.0)
     uses_external_lm = True
 
     writer: str = "endpoint:gpt-4o"

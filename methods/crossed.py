@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.method import METHODS, Generator, Selector, register
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.threads import fixed_threads
@@ -76,6 +77,11 @@ class Crossed(Generator):
     def uses_external_lm(self) -> bool:  # type: ignore[override]
         """Whether the generator does."""
         return self.writer.uses_external_lm
+
+    @property
+    def needs(self) -> Needs:  # type: ignore[override]
+        """Those of the generator."""
+        return self.writer.needs
 
     @property
     def needs_preparation(self) -> bool:

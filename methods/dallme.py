@@ -13,6 +13,7 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.journal import Journal
 from benchmark.core.method import Budget, Method, register
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part, take_part
@@ -98,6 +99,7 @@ class DaLLME(Method):
     beam: int = 1
     precision: Literal["bfloat16", "float32"] = "bfloat16"
 
+    needs = Needs(gpus=1.0)
     toy = {
         "inverter": "tiny",
         "max_length": 16,

@@ -11,6 +11,7 @@ import numpy as np
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.method import Budget, Method, register
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.threads import fixed_threads
@@ -105,6 +106,7 @@ class GradMM(Method):
     matching", ICML 2025.
     """
 
+    needs = Needs(gpus=1.0)
     learner: str = "phi-1.5"
     head: Literal["prompt", "classifier"] = "prompt"
     writer: str = ""

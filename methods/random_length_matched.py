@@ -11,6 +11,7 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import words_of
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.method import METHODS, Budget, Method, register
+from benchmark.core.needs import Needs
 from benchmark.core.pool import Pool
 
 
@@ -43,6 +44,11 @@ class RandomLengthMatched(Method):
     def models(self) -> tuple[str, ...]:
         """Those of the other method."""
         return self._other.models
+
+    @property
+    def needs(self) -> Needs:  # type: ignore[override]
+        """Those of the other method."""
+        return self._other.needs
 
     @property
     def needs_preparation(self) -> bool:

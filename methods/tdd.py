@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.method import Budget, Method, register
+from benchmark.core.needs import Needs
 from benchmark.core.outline import Need, Outline
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
@@ -90,6 +91,7 @@ class TDD(Method):
     """
 
     level = "embedding"
+    needs = Needs(gpus=1.0)
     seeded_as = "tdd"
 
     learner: str = "bert-base"

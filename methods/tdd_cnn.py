@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmark.core.method import Budget, register
+from benchmark.core.needs import Needs
 from benchmark.core.outline import Need, Outline
 from benchmark.core.pool import Pool
 from methods.bilevel.foresight import inner_steps
@@ -73,6 +74,7 @@ class TDDCnn(TDD):
     scale: float = 0.4
     selection_rows: int = 1_000
 
+    needs = Needs()  # its networks are too small for a GPU
     toy = {**TDD.toy, "learner": "glove-50d"}
 
     @property

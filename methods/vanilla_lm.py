@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmark.core.journal import Journal
 from benchmark.core.method import Generator, register
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part, take_part
@@ -71,6 +72,7 @@ class VanillaLM(Generator):
     max_length: int = 0
     precision: Literal["bfloat16", "float32"] = "bfloat16"
 
+    needs = Needs(gpus=1.0)
     toy = {
         "generator": "tiny",
         "lm_steps": 40,

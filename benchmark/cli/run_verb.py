@@ -15,7 +15,8 @@ from benchmark.cli.progress import ProgressReporter
 from benchmark.cli.report import print_leaderboard, print_summary, write_reports
 from benchmark.core.errors import InputError
 from benchmark.core.library import Library
-from benchmark.executors import EXECUTORS, Limits, choose_local
+from benchmark.executors import EXECUTORS, Limits, choose
+from benchmark.executors.ray_cluster import check_way_in
 from benchmark.plan import make_plan
 from benchmark.runner import Runner
 from benchmark.store import Store
@@ -45,7 +46,9 @@ def run(
     ] = False,
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     workers: Annotated[int, typer.Option(help="Worker processes.")] = 1,
-    ray_address: Annotated[str | None, typer.Option(help="Address of a Ray cluster.")] = None,
+    ray_address: Annotated[
+        str, typer.Option(help="auto (the cluster of this machine), HOST:PORT, or local.")
+    ] = "auto",
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one cell or set may take.")
     ] = None,
@@ -64,7 +67,11 @@ def run(
     given: dict[str, Any] = dict(locals())
     options = gather(given)
     _check_executor(executor, workers, timeout, memory)
+    if executor == "ray" and not dry_run:
+        check_way_in(ray_address)
     library_config = flags.library_config(store, assets, offline, tasks, look=dry_run)
+    if executor == "ray":
+        library_config = library_config.absolute()
     with ProgressReporter(quiet=quiet) as reporter:
         library = Library(library_config, reporter.inner)
         plan = make_plan(options, library)
@@ -74,9 +81,14 @@ def run(
             if dry_run:
                 print_plan(plan, opened, library, workers)
                 return
-        opened = Store(store)
-        runner_executor = choose_local(
-            library_config, library, workers, Limits(timeout, memory), reporter.inner
+        opened = Store(library_config.store)
+        runner_executor = choose(
+            executor,
+            library,
+            Limits(timeout, memory),
+            reporter.inner,
+            workers=workers,
+            ray_address=ray_address,
         )
         runner = Runner(opened, runner_executor, reporter, retry_failed)
         try:
@@ -100,10 +112,6 @@ def _check_executor(
 ) -> None:
     if executor not in EXECUTORS:
         raise InputError(f"unknown executor {executor!r}. Known: {', '.join(EXECUTORS)}")
-    if executor == "ray":
-        raise InputError(
-            "--executor ray is not in this version yet; use --executor local --workers N"
-        )
     if not 1 <= workers <= 4 * (os.cpu_count() or 1):
         raise InputError(f"--workers {workers}: 1 to {4 * (os.cpu_count() or 1)} make sense here")
     for flag, value in (("--timeout", timeout), ("--memory", memory)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ from pathlib import Path
 from typing import Any
 
 FILE = "journal.jsonl"
+NUMBER = int | float
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("curve", {"step": int, "value": NUMBER}),
+    ("phase", {"seconds": NUMBER}),
+    ("finding", {"value": NUMBER | str}),
+)
+"""What a line can be about, and the types of its other fields."""
 
 
 class Journal:
@@ -24,8 +32,13 @@ class Journal:
         self.path = folder / FILE
 
     def _append(self, **line: Any) -> None:
-        with self.path.open("a") as handle:
-            handle.write(json.dumps(line) + "\n")
+        with self.path.open("ab+") as handle:
+            if handle.tell():  # a line that a kill cut short would swallow this one
+                handle.seek(-1, os.SEEK_END)
+                torn = handle.read(1) != b"\n"
+            else:
+                torn = False
+            handle.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
 
     def log(self, curve: str, step: int, value: float) -> None:
         """Note one point of a curve, such as `"language_model_loss"` at optimiser step 200."""
@@ -51,11 +64,14 @@ class Journal:
         self._started = now
 
     def lines(self) -> list[dict[str, Any]]:
-        """Everything noted, in order; a last line that a kill cut short is left out."""
+        """Everything noted, in order; what a kill cut short or a disk damaged is left out."""
         found = []
-        for text in self.path.read_text().splitlines() if self.path.exists() else ():
-            with contextlib.suppress(ValueError):
-                found.append(json.loads(text))
+        content = self.path.read_bytes() if self.path.exists() else b""
+        for text in content.split(b"\n"):
+            with contextlib.suppress(ValueError, RecursionError):
+                line = json.loads(text)
+                if any(_is_a(line, *kind) for kind in KINDS):
+                    found.append(line)
         return found
 
     def curves(self) -> dict[str, dict[int, float]]:
@@ -77,3 +93,12 @@ class Journal:
     def findings(self) -> dict[str, float | str]:
         """Every finding; the last of a name counts."""
         return {line["finding"]: line["value"] for line in self.lines() if "finding" in line}
+
+
+def _is_a(line: Any, kind: str, fields: dict[str, Any]) -> bool:
+    """Whether a line is what `_append` writes of this kind."""
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get(kind), str)
+        and all(isinstance(line.get(name), of) for name, of in fields.items())
+    )

@@ -17,6 +17,7 @@ import numpy as np
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.errors import InputError
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import parameters_of
 from benchmark.core.registry import Registry, registering
 
@@ -75,7 +76,8 @@ class Learner(ABC):
     it when the results change), `levels` (kinds of sets that it can train on), `recipes` (values of
     its parameter `recipe`, for which `NAME@recipe=panel` stands), `threaded` (a run uses all its
     process's threads, so that workers beside each other slow each other down), `pairs_only` (it
-    learns from pairs of texts only).
+    learns from pairs of texts only), `needs` (cores and share of a GPU that the trainings of a cell
+    take on a cluster).
     """
 
     name: ClassVar[str] = ""
@@ -85,6 +87,7 @@ class Learner(ABC):
     recipes: ClassVar[tuple[str, ...]] = ()
     threaded: ClassVar[bool] = False
     pairs_only: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs()
 
     @abstractmethod
     def fit_predict(

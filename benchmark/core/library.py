@@ -40,6 +40,12 @@ class LibraryConfig:
     tasks: tuple[Path, ...] = ()
     look: bool = False
 
+    def absolute(self) -> LibraryConfig:
+        """The same places by absolute paths, for workers with another working directory."""
+        assets = None if self.assets is None else self.assets.absolute()
+        tasks = tuple(path.absolute() for path in self.tasks)
+        return LibraryConfig(self.store.absolute(), assets, self.offline, tasks)
+
 
 class Library:
     """Catalogue, assets and caches behind one door.
@@ -113,10 +119,10 @@ class Library:
             self.model_folder(spec.model)
 
     def test_texts(self, name: str) -> TestTexts:
-        """What a learner may see of a task's test split."""
+        """What a learner may see of a task's test split; the lists are its own to change."""
         data = self.task(name)
         return TestTexts(
-            columns=data.test.columns,
+            columns={column: list(texts) for column, texts in data.test.columns.items()},
             classes=data.task.classes,
             fingerprint=data.test.texts_fingerprint,
             features=lambda encoder: self._features_of(

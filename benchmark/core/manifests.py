@@ -19,7 +19,7 @@ def _read(root: Path, _modified: float) -> Mapping[str, Mapping[str, Any]]:
     path = root / "manifest.json"
     try:
         manifest = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(manifest, dict):
         raise InputError(f"{path}: expected an object of file names")

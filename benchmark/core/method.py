@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, InputError
+from benchmark.core.needs import Needs
 from benchmark.core.outline import Need, Outline
 from benchmark.core.parameters import parameters_of
 from benchmark.core.pool import Pool
@@ -55,6 +56,7 @@ class Method(ABC):
     more than the pool), `budget` (`exact`; `multiple`, as EDA's tenfold; `none`, as `full`),
     `version` (raise it when the adapter's results change: old sets are then not reused), `toy`
     (parameters with which the conformance suite runs it: those that make it a matter of seconds),
+    `needs` (cores and share of a GPU that making a set or learning takes on a cluster),
     `seeded_as` (draws the random numbers of the method of that name, so that what both learn alike
     is learned once; by default its own name), `reads_groups` (uses the group of each training row,
     so that a task must have groups; they are then part of its sets' keys).
@@ -69,6 +71,7 @@ class Method(ABC):
     toy: ClassVar[Mapping[str, Any]] = {}
     seeded_as: ClassVar[str] = ""
     reads_groups: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs()
 
     @abstractmethod
     def distil(

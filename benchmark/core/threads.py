@@ -1,21 +1,41 @@
-"""One number of threads for all numerical work whose bits are kept."""
+"""Threads of numerical work: one number for all whose bits are kept, a share for each worker."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
+
+
+def usable_cores() -> int:
+    """Cores that this process may use (fewer than the machine's under `taskset` or in a job)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def feature_threads() -> int:
     """Threads used for what is stored: one number per machine, whatever the executor.
 
     Float sums depend on how work is cut up between threads; a fixed number makes every executor
-    compute the same bits. Cores that the process may not use (`taskset`, a container) don't count.
+    compute the same bits.
     """
-    if hasattr(os, "sched_getaffinity"):
-        return min(8, len(os.sched_getaffinity(0)))
-    return min(8, os.cpu_count() or 1)
+    return min(8, usable_cores())
+
+
+def use_threads(count: int) -> None:
+    """Have this process compute with `count` threads from here on: BLAS, OpenMP and torch.
+
+    Setting the variable alone would miss libraries that are loaded already, and torch is not
+    imported for it: it reads the variable when a job first needs it.
+    """
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    threadpool_limits(limits=count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from benchmark.core.library import LibraryConfig
 from benchmark.core.records import RunRecord, SetRecord, Status
@@ -30,7 +31,13 @@ Report = Callable[[str, int, int], None]
 
 
 class Executor(ABC):
-    """Runs jobs and yields their messages as they come, each with its job, then `Done`."""
+    """Runs jobs and yields their messages as they come, each with its job, then `Done`.
+
+    One that `spreads` is given the jobs of all tasks at once, for it has room for them; others get
+    them task by task, so that a task's data are read once.
+    """
+
+    spreads: ClassVar[bool] = False
 
     def __init__(self, config: LibraryConfig, limits: Limits, report: Report | None) -> None:
         self.config = config

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.library import Library, LibraryConfig
+from benchmark.core.threads import usable_cores, use_threads
 from benchmark.executors.base import Done, Executor, Limits, Report, key_of, unfinished
+from benchmark.executors.order import Order
 from benchmark.work import Job, Message, perform
 
 POLL_SECONDS = 0.25
@@ -27,11 +29,16 @@ def choose_local(
     workers: int,
     limits: Limits,
     report: Report | None = None,
+    threads: int | None = None,
 ) -> Executor:
-    """One worker without limits needs no process of its own; everything else gets processes."""
+    """One worker without limits needs no process of its own; everything else gets processes.
+
+    `threads` are those of each worker process; None divides the cores that this one may use.
+    """
     if workers == 1 and limits == Limits():
         return InProcess(config, limits, report, library)
-    return Processes(config, limits, report, workers)
+    threads = threads or max(1, usable_cores() // workers)
+    return Processes(config, limits, report, workers, threads)
 
 
 class InProcess(Executor):
@@ -56,29 +63,35 @@ class Begun:
 
 
 class Processes(Executor):
-    """Worker processes with the machine's cores divided among them.
+    """Worker processes, each with `threads` threads.
 
     A worker that dies, exceeds its time or its memory loses what it had not yet reported: those
     runs become failed rows with the reason, and a fresh worker takes the next job.
     """
 
     def __init__(
-        self, config: LibraryConfig, limits: Limits, report: Report | None, workers: int
+        self,
+        config: LibraryConfig,
+        limits: Limits,
+        report: Report | None,
+        workers: int,
+        threads: int,
     ) -> None:
         super().__init__(config, limits, report)
-        threads = max(1, (os.cpu_count() or 1) // workers)
         self._workers = [_Worker(config, threads) for _ in range(workers)]
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
         """Run all jobs; messages of different jobs interleave."""
-        waiting = list(reversed(jobs))
+        order = Order(jobs)
         busy: list[_Worker] = []
         try:
-            while waiting or busy:
+            while True:
                 for worker in self._workers:
-                    if waiting and worker.job is None:
-                        worker.start(waiting.pop())
+                    if worker.job is None and (job := order.next()) is not None:
+                        worker.start(job)
                         busy.append(worker)
+                if not busy:
+                    return
                 ready = wait([worker.pipe for worker in busy], POLL_SECONDS)
                 for worker in list(busy):
                     job = worker.job
@@ -100,6 +113,7 @@ class Processes(Executor):
                         yield job, Done()
                     if worker.job is None:
                         busy.remove(worker)
+                        order.ended(job)
         finally:
             for worker in busy:
                 worker.stop()
@@ -195,14 +209,8 @@ def _belong_to_driver() -> None:
 def _work(pipe: Connection, config: LibraryConfig, threads: int) -> None:
     """Body of a worker process: jobs in, messages out, until the driver closes the pipe."""
     _belong_to_driver()
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    use_threads(threads)
     library = Library(config, lambda *told: pipe.send(told))
-    try:
-        import torch
-
-        torch.set_num_threads(threads)
-    except ImportError:
-        pass
     while True:
         try:
             job = pipe.recv()

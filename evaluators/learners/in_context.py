@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
+from benchmark.core.needs import Needs
 from benchmark.core.seeding import numpy_generator, seed_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class InContext(Learner):
     """
 
     threaded = True
+    needs = Needs(gpus=0.5)
 
     model: str = "smollm2-135m"
     max_context: int = 1024

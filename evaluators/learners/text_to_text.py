@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
+from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class TextToText(Learner):
     """
 
     threaded = True
+    needs = Needs(gpus=0.5)
 
     model: str
     epochs: int = 20

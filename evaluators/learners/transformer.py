@@ -11,6 +11,7 @@ import numpy as np
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
+from benchmark.core.needs import Needs
 
 if TYPE_CHECKING:
     from benchmark.core.finetune.pretrained import Pretrained
@@ -95,6 +96,7 @@ class Transformer(Learner):
 
     recipes = tuple(PANEL)
     threaded = True
+    needs = Needs(gpus=0.5)
     levels = ("text", "embedding")
 
     model: str

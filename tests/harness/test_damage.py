@@ -139,6 +139,22 @@ def test_damaged_features_are_made_again(world, store, finished, cli, rows_in, h
     pd.testing.assert_frame_equal(rows_in(store), expected)
 
 
+@pytest.mark.parametrize("how", ["changed", "cut", "gone"])
+def test_damaged_notes_of_sets_and_features_are_made_again(
+    world, store, finished, cli, rows_in, how
+) -> None:
+    """What describes a set or a matrix of features is damaged, and not what it describes."""
+    spoil(sorted((store / "sets").rglob("set.json"))[0], how)
+    for path in sorted((store / "features").glob("*.json")):
+        spoil(path, how)
+    again = cli(*RUN, "--learners", "tfidf-lr,tiny-bert,coin", *world.flags(store))
+    assert again.code == 0, again.err
+    assert "(1 sets distilled" in again.out
+    after = rows_in(store)
+    after = after[after.learner != "coin"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after, rows_in(finished))
+
+
 def spoil(path: Path, how: str) -> None:
     """Damage a file."""
     content = path.read_bytes()

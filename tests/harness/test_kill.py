@@ -106,6 +106,36 @@ def test_ten_kills_and_a_resume_give_the_undisturbed_rows(
     assert all(run.info.status == "FINISHED" for run in runs)
 
 
+@pytest.mark.survive
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_kills_at_any_instant(world, tmp_path, cli, start, rows_in, seed) -> None:
+    """Fifty kills in all, anywhere between the first import and the last report."""
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    flags = ["run", *FLAGS, "--workers", str(1 + seed % 2)]
+    begun = time.monotonic()
+    assert cli("run", *FLAGS, *world.flags(calm)).code == 0
+    longest = 2 * (time.monotonic() - begun) + 6  # a process of its own imports everything first
+    rng = np.random.default_rng(seed)
+    kills = written = 0
+    while kills < KILLS:
+        child = start(*flags, *world.flags(rough), TOY_NAP="0.1")
+        try:
+            told, _ = child.communicate(timeout=rng.uniform(0, longest))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            kills += 1
+            assert count(rough, "rows") >= written, "a kill lost rows that were written"
+            written = max(0, count(rough, "rows"))
+        else:
+            assert child.returncode == 0, told
+            pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
+            shutil.rmtree(rough)
+            written = 0
+    assert cli(*flags, *world.flags(rough)).code == 0
+    pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
+
+
 def test_a_second_run_on_the_store_waits_and_nothing_is_lost(
     world, tmp_path, cli, start, rows_in
 ) -> None:

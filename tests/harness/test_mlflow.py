@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmark.store import Store
@@ -29,7 +30,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(folder: Path, port: int, log: Path) -> Iterator[None]:
+def server(folder: Path, port: int, log: Path) -> Iterator[subprocess.Popen]:
     """A real `mlflow server` while the block lasts."""
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
@@ -43,15 +44,15 @@ def server(folder: Path, port: int, log: Path) -> Iterator[None]:
         )
         try:
             for _ in range(300):
+                assert child.poll() is None, log.read_text()
                 with contextlib.suppress(OSError):
                     if urllib.request.urlopen(f"http://127.0.0.1:{port}/health").status == 200:
                         break
-                assert child.poll() is None, log.read_text()
                 time.sleep(0.2)
-            yield
+            yield child
         finally:
             child.terminate()
-            child.wait(20)
+            child.wait(60)
 
 
 def children(client, suite: str = "toy") -> list:
@@ -110,6 +111,55 @@ def test_a_server_that_was_down_gets_everything_once(
         assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
         artifacts = [path for parent in parents for path in client.list_artifacts(parent, "sets")]
         assert len(artifacts) == 4  # two methods x two sets, each once
+
+
+@pytest.mark.survive
+def test_a_server_that_dies_in_mid_run_and_returns_gets_everything_once(
+    world, tmp_path, cli, environment, rows_in, mlflow_database, monkeypatch
+) -> None:
+    """Killed while it is being told, and there again before the run ends or after."""
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    # A server closes connections that were idle for some seconds, also one about to be used.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "TOY_NAP": "0.5"}
+    store, folder = tmp_path / "s", tmp_path / "server"
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    flags = [*SMALL, "--seeds", "10", "--methods", "random,first", "--learners", "coin"]
+    command = [sys.executable, "-m", "benchmark", "run", *flags, *world.flags(store)]
+
+    def sent() -> int:
+        try:
+            with contextlib.closing(sqlite3.connect(store / "rows.sqlite")) as rows:
+                return rows.execute("SELECT COUNT(*) FROM mirror WHERE kind='run'").fetchone()[0]
+        except sqlite3.OperationalError:  # there is no database, or no table yet
+            return 0
+
+    with server(folder, port, tmp_path / "log") as child:
+        run = subprocess.Popen(
+            command, env={**environment, **uri}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        deadline = time.monotonic() + 300
+        while sent() < 3 and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        family = [*psutil.Process(child.pid).children(recursive=True), child]
+        for one in family:  # its workers are in other process groups, and hold the port
+            one.kill()
+        psutil.wait_procs([one for one in family if one is not child])
+        child.wait()
+        assert run.poll() is None, "the run was over before the server died"
+    with server(folder, port, tmp_path / "log"):
+        told, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, told
+        assert cli("track", "--sync", *world.flags(store)).code == 0
+        from mlflow import MlflowClient
+
+        found = children(MlflowClient(tracking_uri=uri["MLFLOW_TRACKING_URI"]))
+    rows = rows_in(store)
+    assert len(rows) == 40
+    assert set(rows.status) == {"ok"}
+    assert Counter(run.data.tags["run_key"] for run in found) == Counter(set(rows.run_key))
 
 
 def test_a_run_that_is_done_again_is_replaced(world, tmp_path, cli, mlflow_database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from benchmark.core.journal import Journal
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 from benchmark.core.method import Selector, register
+from benchmark.core.needs import Needs
 from benchmark.core.pool import Pool
 
 
@@ -89,6 +91,36 @@ class Exiting(Selector):
         sys.exit(0)
 
 
+@register("vandal")
+class Vandal(Selector):
+    """Changes what it was given to read, as `what` says."""
+
+    what: str = "labels"
+    encoder: str = "tiny"
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        if self.what == "texts":
+            for texts in pool.texts().values():
+                texts.reverse()
+        elif self.what == "unlocked labels":
+            pool.labels.setflags(write=True)
+            pool.labels[:] = 0
+        else:
+            arrays = {"labels": pool.labels, "indices": pool.indices}
+            array = pool.embed(self.encoder) if self.what == "features" else arrays[self.what]
+            array[:] = 0
+        return range(size)
+
+
+@register("reseeding")
+class Reseeding(Selector):
+    """Seeds every global generator, and draws from them."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        reseed()
+        return np.random.permutation(len(pool))[:size]
+
+
 @register("learning")
 class Learning(Selector):
     """Learns something once, and writes down how it went."""
@@ -120,6 +152,56 @@ def scores(run: Run, test: TestTexts) -> np.ndarray:
     return np.random.default_rng(run.seed).random((len(test), len(test.classes)))
 
 
+def reseed() -> None:
+    """Seed every global generator there is."""
+    import torch
+
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+
+
+@register_learner("vandal")
+class VandalLearner(Learner):
+    """Seeds the global generators, and turns the test texts round."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        reseed()
+        for texts in test.columns.values():
+            texts.reverse()  # type: ignore[attr-defined]
+        for run in runs:
+            yield Outcome(scores(run, test))
+
+
+@register_learner("falling-asleep")
+class FallingAsleep(Learner):
+    """Never comes back from its third run."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        for number, run in enumerate(runs):
+            if number == 2:
+                time.sleep(600)
+            yield Outcome(scores(run, test))
+
+
+@register_learner("leaking")
+class Leaking(Learner):
+    """Keeps 0.2 GB more with each run."""
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        kept = []
+        for run in runs:
+            kept.append(np.ones(25_000_000))
+            time.sleep(0.5)
+            yield Outcome(scores(run, test))
+
+
 @register_learner("coin")
 class Coin(Learner):
     """Tosses a coin, and takes `TOY_NAP` seconds for it."""
@@ -129,6 +211,21 @@ class Coin(Learner):
     ) -> Iterator[Outcome]:
         for run in runs:
             time.sleep(float(os.environ.get("TOY_NAP", "0")))
+            yield Outcome(scores(run, test))
+
+
+@register_learner("half-gpu")
+class HalfGpu(Learner):
+    """Wants half a GPU, and writes down which one it was given."""
+
+    needs = Needs(gpus=0.5)
+
+    def fit_predict(
+        self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
+    ) -> Iterator[Outcome]:
+        with Path(os.environ["TOY_LOG"]).open("a") as log:
+            log.write(f"{os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
+        for run in runs:
             yield Outcome(scores(run, test))
 
 

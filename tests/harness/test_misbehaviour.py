@@ -1,0 +1,113 @@
+"""Adapters that reach beyond what is theirs: the rows of all others are those of a calm run."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from benchmark.store import Store
+
+CORNER = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2"]
+OTHERS = "task == 'mood' and dpc == '2' and method in ('random', 'k-centers')"
+
+
+def assert_same(rows: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Rows agree; a column may be of floats because of another cell that has no number in it."""
+    pd.testing.assert_frame_equal(
+        rows.reset_index(drop=True), expected.reset_index(drop=True), check_dtype=False
+    )
+
+
+@pytest.fixture
+def calm(finished, rows_in) -> pd.DataFrame:
+    """Rows of the neighbours as they are when nobody misbehaves."""
+    return rows_in(finished).query(OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("labels", "ValueError: assignment destination is read-only (at toy_plugin.py"),
+        ("indices", "ValueError: assignment destination is read-only (at toy_plugin.py"),
+        ("features", ""),  # those of a class are a copy, which it may change
+        ("texts", ""),
+        ("unlocked labels", ""),
+    ],
+)
+def test_a_method_that_changes_its_pool(world, tmp_path, cli, rows_in, calm, what, reason) -> None:
+    flags = [*CORNER, "--methods", "vandal,random,k-centers", "--learners", "tfidf-lr"]
+    told = cli("run", *flags, "--set", f"vandal.what={what}", *world.flags(tmp_path))
+    assert told.code == (1 if reason else 0), told.err
+    assert reason in told.out
+    rows = rows_in(tmp_path)
+    assert_same(rows.query(OTHERS), calm.query("learner == 'tfidf-lr'"))
+    assert set(rows[rows.method == "vandal"].status) == {"failed" if reason else "ok"}
+
+
+def test_global_generators_are_nobodys(world, tmp_path, cli, rows_in, calm) -> None:
+    flags = [*CORNER, "--methods", "reseeding,random,k-centers"]
+    flags += ["--learners", "vandal,tfidf-lr,tiny-bert"]
+    told = cli("run", *flags, *world.flags(tmp_path))
+    assert told.code == 0, told.err
+    assert_same(rows_in(tmp_path).query(OTHERS + " and learner != 'vandal'"), calm)
+
+
+@pytest.mark.parametrize(
+    ("learner", "limit", "done", "reason"),
+    [
+        ("falling-asleep", ["--timeout", "4"], (2, 2), "stopped after 4 s (--timeout)"),
+        ("leaking", ["--memory", "0.8"], (0, 3), "stopped for using more than 0.8 GB (--memory)"),
+    ],
+)
+def test_a_learner_that_is_stopped_keeps_what_it_had_finished(
+    world, tmp_path, cli, rows_in, learner, limit, done, reason
+) -> None:
+    flags = ["--sets", "2", "--seeds", "2", "--methods", "random", *limit]
+    told = cli("run", *CORNER, *flags, "--learners", f"{learner},coin", *world.flags(tmp_path))
+    assert told.code == 1
+    assert reason in told.out
+    rows = rows_in(tmp_path)
+    least, most = done
+    assert least <= (rows[rows.learner == learner].status == "ok").sum() <= most
+    assert set(rows[rows.learner == "coin"].status) == {"ok"}
+
+
+def test_a_clock_that_runs_backwards(
+    world, tmp_path, cli, rows_in, finished, monkeypatch, mlflow_database
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    ticks = itertools.count()
+    begun = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: begun - 60.0 * next(ticks))
+        flags = ["--suite", "toy", "--tasks-only", "mood", "--learners", "tfidf-lr,nan-once"]
+        assert cli("run", *flags, *world.flags(tmp_path)).code == 1
+        assert cli("track", "--sync", *world.flags(tmp_path)).code == 0
+        assert cli("run", *flags, "--retry-failed", *world.flags(tmp_path)).code == 0
+        assert cli("track", "--sync", *world.flags(tmp_path)).code == 0
+    expected = rows_in(finished).query("learner == 'tfidf-lr' and task == 'mood'")
+    assert_same(rows_in(tmp_path).query("learner == 'tfidf-lr'"), expected)
+    from benchmark.tracking import Mirror
+
+    opened = Store(tmp_path)
+    client = Mirror(opened, f"sqlite:///{tmp_path}/mlflow.db").client
+    experiment = client.get_experiment_by_name("text-distillation/toy")
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    sent = Counter(run.data.tags["run_key"] for run in found if "run_key" in run.data.tags)
+    costs = opened.database.execute("SELECT costs FROM runs WHERE costs LIKE '%seconds\":-%'")
+    assert not costs.fetchall(), "no run took less than no time"
+    opened.close()
+    assert sent == Counter(set(rows_in(tmp_path).run_key))
+
+
+def test_ten_thousand_cells_are_planned(world, tmp_path, cli) -> None:
+    learners = ",".join(f"tiny-bert@steps={number}" for number in range(1, 101))
+    flags = ["--methods", "random,k-centers", "--dpc", ",".join(map(str, range(1, 26)))]
+    flags += ["--learners", learners, "--sets", "2", "--seeds", "3"]
+    told = cli("plan", "--suite", "toy", *flags, *world.flags(tmp_path))
+    assert told.code == 0, told.err
+    assert "10000 cells of 2 sets x 3 seeds; to do: 200 sets, 60000 trainings" in told.out

@@ -1,0 +1,72 @@
+"""An executor that spreads work gets the jobs of all tasks at once, and the rows are the same."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from benchmark.core.library import Library, LibraryConfig
+from benchmark.executors import Limits, choose_local
+from benchmark.executors.local import InProcess
+from benchmark.plan import Options, make_plan
+from benchmark.runner import Runner
+from benchmark.store import Store
+from benchmark.work import Job
+
+
+class Shuffled(InProcess):
+    """Stands for a cluster: takes jobs of all tasks, and does them in another order."""
+
+    spreads = True
+
+    def run(self, jobs: Sequence[Job]) -> Iterator:
+        self.batches = [*getattr(self, "batches", []), [job.task for job in jobs]]
+        mixed = list(jobs)
+        random.Random(5).shuffle(mixed)
+        yield from super().run(mixed)
+
+
+class Silent:
+    def stage(self, words: str, total: int) -> None: ...
+    def advance(self, steps: int = 1) -> None: ...
+    def note(self, words: str) -> None: ...
+
+
+def test_the_order_of_jobs_changes_no_row(world, finished, tmp_path, registries, rows_in) -> None:
+    config = LibraryConfig(tmp_path, world.assets, True, (world.tasks,))
+    library = Library(config)
+    opened = Store(tmp_path)
+    executor = Shuffled(config, Limits(), None, library)
+    options = Options("toy", learners=("tfidf-lr",))
+    summary = Runner(opened, executor, Silent()).run(make_plan(options, library))
+    opened.close()
+    assert summary.exit_code(allow_partial=False) == 0
+    assert [set(tasks) for tasks in executor.batches] == [{"mood", "pair"}] * 2
+    expected = rows_in(finished).query("learner == 'tfidf-lr'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows_in(tmp_path), expected)
+
+
+def test_workers_divide_the_cores_that_may_be_used(world, tmp_path, monkeypatch) -> None:
+    config = LibraryConfig(tmp_path, world.assets, True, (world.tasks,))
+    monkeypatch.setattr("benchmark.executors.local.usable_cores", lambda: 7)
+    for workers, threads in ((2, 3), (3, 2), (7, 1), (9, 1)):
+        executor = choose_local(config, None, workers, Limits())  # type: ignore[arg-type]
+        assert [worker.threads for worker in executor._workers] == [threads] * workers
+
+
+def test_threads_hold_for_what_is_loaded_before_and_after() -> None:
+    script = (
+        "import numpy\n"
+        "from benchmark.core.threads import use_threads\n"
+        "use_threads(1)\n"
+        "import sklearn.linear_model, torch\n"
+        "from threadpoolctl import threadpool_info\n"
+        "assert torch.get_num_threads() == 1\n"
+        "assert {pool['num_threads'] for pool in threadpool_info()} == {1}, threadpool_info()\n"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
