@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 OTHERS = {
-    "BENCHMARK_ASSETS=DIR", "curl", "docker", "git", "helm", "kubectl", "mkdocs", "mlflow", "pip",
+    "curl", "docker", "export", "git", "helm", "kubectl", "mkdocs", "mlflow", "pip",
     "ray", "sbatch", "scontrol", "squeue", "srun", "text-distillation-benchmark", "tox",
 }  # fmt: skip
 PLANNED = ("run", "plan")
@@ -51,6 +51,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.removeprefix("$ "), comments=True)
                 for part in _split(words, "&&"):
+                    while re.fullmatch(r"[A-Z_]+=.*", part[0]) and part[1:]:
+                        part = part[1:]  # a variable for this command alone
                     yield path.name, part
         prose = re.sub(r"```.*?```", "", text, flags=re.S)
         for found in re.findall(r"`python -m benchmark ([^`]+)`", prose):

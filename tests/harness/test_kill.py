@@ -157,7 +157,7 @@ def test_a_second_run_on_the_store_waits_and_nothing_is_lost(
 def test_control_c_stops_with_a_sentence_and_workers_end_too(world, tmp_path, start) -> None:
     store = tmp_path / "stopped"
     flags = ["--suite", "toy", "--methods", "random", "--learners", "coin", "--workers", "2"]
-    more = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "TOY_NAP": "0.2"}
+    more = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "TOY_NAP": "2"}
     child = start("run", *flags, *world.flags(store), **more)
     wait_for(store, "runs", 2, child)
     child.send_signal(signal.SIGINT)
