@@ -80,6 +80,7 @@ class GradMM(Method):
     ----------
     learner : catalogue model whose gradients are matched: a causal language model for `prompt`, an
         encoder for `classifier`.
+    head : whose last layer is matched: `prompt`, a causal language model's, or `classifier`.
     writer : language model of the projection: the `learner` itself (empty), `tiny`, or a catalogue
         model with the same vocabulary.
     order : of the projection: `nearest-first` as the code, `likely-first` as the paper's text.

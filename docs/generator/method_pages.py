@@ -155,7 +155,8 @@ def _parameters(name: str, cls: type[Method]) -> list[str]:
         texts |= Docstring.of(base).parameters
     lines = ["| parameter | default | type | what |", "|:---|:---|:---|:---|"]
     for field in fields(cls):  # type: ignore[arg-type]
-        default = "" if field.default is MISSING else f"`{field.default}`"
+        given = field.default
+        default = "" if given is MISSING else "empty" if given in ("", ()) else f"`{given}`"
         what = _cell(texts.get(field.name, ""))
         lines.append(f"| `{field.name}` | {default} | {_type(field.type)} | {what} |")
     if len(lines) == 2:
