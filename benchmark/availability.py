@@ -57,6 +57,8 @@ def missing_for(library: Library, method: Method, learner: Learner) -> str:
                 reasons.append(str(error))
                 if not library.config.look:
                     return reasons[0]
+    if why := method.lacks():
+        reasons.append(why)
     if method.endpoint:
         try:
             who, offline = f"method {method.name}", library.config.offline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from benchmark.cli.flags import numbers, split
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.toml_file import TomlFile
+from benchmark.executors import EXECUTORS
 from benchmark.plan import Options, parse_settings
 
 LISTS = ("methods", "learners", "tasks_only")
@@ -109,3 +111,14 @@ def _line_of(file: TomlFile, key: str) -> int:
         if line.split("=")[0].strip().strip("[]\"'") == key:
             return number
     return 1
+
+
+def check_machine(executor: str, workers: int, timeout: float | None, memory: float | None) -> None:
+    """Check the flags that say what a run works with; raises `InputError`."""
+    if executor not in EXECUTORS:
+        raise InputError(f"unknown executor {executor!r}. Known: {', '.join(EXECUTORS)}")
+    if not 1 <= workers <= 4 * (os.cpu_count() or 1):
+        raise InputError(f"--workers {workers}: 1 to {4 * (os.cpu_count() or 1)} make sense here")
+    for flag, value in (("--timeout", timeout), ("--memory", memory)):
+        if value is not None and not value > 0:
+            raise InputError(f"{flag} {value}: a number above 0 is needed")

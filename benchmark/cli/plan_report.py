@@ -58,25 +58,36 @@ def to_look_at(root: Path) -> Iterator[Store]:
             opened.close()
 
 
-def refuse_what_does_not_fit(plan: Plan, store: Store, gigabytes: float | None) -> None:
+def refuse_what_does_not_fit(
+    plan: Plan, store: Store, gigabytes: float | None, retry_failed: bool = False
+) -> None:
     """Refuse sets that are still to be made and need more memory than there is on this machine."""
 
+    made = store.sets()
+
     def lacks_sets(cell: Cell) -> bool:
-        made = store.sets()
-        return any(cell.set_key(index).digest not in made for index in range(cell.n_sets))
+        keys = (cell.set_key(index).digest for index in range(cell.n_sets))
+        return any(
+            key not in made or (retry_failed and made[key].status != Status.OK) for key in keys
+        )
 
     check_memory(plan.cells, None if gigabytes is None else gigabytes * GB, lacks_sets)
 
 
-def print_plan(plan: Plan, store: Store, library: Library, workers: int = 1) -> None:
-    """Print one line per task and learner, what is to be fetched, and the estimates."""
+def print_plan(
+    plan: Plan, store: Store, library: Library, workers: int = 1, retry_failed: bool = False
+) -> None:
+    """Print one line per task and learner, what is to be fetched, and the estimates.
+
+    With `retry_failed`, what failed is to do again.
+    """
     known_sets, runs = store.sets(), store.run_states()
     seen_sets: set[str] = set()
     seen_runs: set[str] = set()
     groups: dict[tuple[str, str], Counter[str]] = {}
     todos: list[Todo] = []
     for cell in plan.cells:
-        state = cell_state(cell, store, known_sets, runs)
+        state = cell_state(cell, store, known_sets, runs, retry_failed)
         group = groups.setdefault((cell.id.task, cell.id.learner), Counter())
         group[state.word] += 1
         fresh_sets, fresh_runs = state.sets - seen_sets, state.trainings - seen_runs
@@ -159,6 +170,7 @@ def cell_state(
     store: Store,
     sets: dict[str, SetRecord],
     runs: dict[str, tuple[Status, str]],
+    retry_failed: bool = False,
 ) -> CellState:
     """Compare a cell's expected keys with what the store has."""
     states: Counter[str] = Counter()
@@ -170,7 +182,7 @@ def cell_state(
         record = sets.get(set_key)
         for seed_index in range(cell.n_seeds):
             row = rows.get((set_index, seed_index))
-            if record is None:
+            if record is None or (retry_failed and record.status != Status.OK):
                 missing.add(set_key)
                 seed = 0 if cell.learner.deterministic else seed_index
                 trainings.add(f"{set_key} {cell.learner.name} {seed}")
@@ -184,7 +196,7 @@ def cell_state(
             status, _ = runs.get(key, (None, ""))
             if status == Status.OK:
                 states["done"] += 1
-            elif status == Status.FAILED:
+            elif status == Status.FAILED and not retry_failed:
                 states["failed"] += 1
             else:
                 trainings.add(key)

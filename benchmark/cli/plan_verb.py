@@ -8,7 +8,7 @@ import typer
 
 from benchmark.cells import Cell
 from benchmark.cli import flags
-from benchmark.cli.options import gather
+from benchmark.cli.options import check_machine, gather
 from benchmark.cli.plan_report import explain, print_plan, refuse_what_does_not_fit, to_look_at
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.library import Library
@@ -53,14 +53,15 @@ def plan(
 ) -> None:
     """Show the cells of a run, its estimated hours, memory, disk and download; fetch nothing."""
     given: dict[str, Any] = dict(locals())
+    check_machine(executor, workers, timeout, memory)
     library = Library(flags.library_config(store, assets, offline, tasks, look=True))
     made = make_plan(gather(given), library)
     cell = None if why is None else _find(made, why)
     with to_look_at(store) as opened:
         if cell is None:
             if executor == "local":
-                refuse_what_does_not_fit(made, opened, memory)
-            print_plan(made, opened, library, workers)
+                refuse_what_does_not_fit(made, opened, memory, retry_failed)
+            print_plan(made, opened, library, workers, retry_failed)
         else:
             explain(cell, opened)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 import typer
 
 from benchmark.background import BackgroundMirror
 from benchmark.cli import flags
-from benchmark.cli.options import gather
+from benchmark.cli.options import check_machine, gather
 from benchmark.cli.plan_report import print_plan, refuse_what_does_not_fit, to_look_at
 from benchmark.cli.progress import ProgressReporter
 from benchmark.cli.report import print_leaderboard, print_summary, write_reports
-from benchmark.core.errors import InputError
 from benchmark.core.library import Library
-from benchmark.executors import EXECUTORS, Limits, choose
+from benchmark.executors import Limits, choose
 from benchmark.executors.ray_cluster import check_way_in
 from benchmark.plan import make_plan
 from benchmark.runner import Runner
@@ -66,7 +64,7 @@ def run(
     """Run a suite and print its leaderboard."""
     given: dict[str, Any] = dict(locals())
     options = gather(given)
-    _check_executor(executor, workers, timeout, memory)
+    check_machine(executor, workers, timeout, memory)
     if executor == "ray" and not dry_run:
         check_way_in(ray_address)
     library_config = flags.library_config(store, assets, offline, tasks, look=dry_run)
@@ -77,9 +75,9 @@ def run(
         plan = make_plan(options, library)
         with to_look_at(store) as opened:
             if executor == "local":
-                refuse_what_does_not_fit(plan, opened, memory)
+                refuse_what_does_not_fit(plan, opened, memory, retry_failed)
             if dry_run:
-                print_plan(plan, opened, library, workers)
+                print_plan(plan, opened, library, workers, retry_failed)
                 return
         opened = Store(library_config.store)
         runner_executor = choose(
@@ -105,15 +103,3 @@ def run(
     print_summary(summary, paths, mirror, allow_partial)
     opened.close()
     raise typer.Exit(summary.exit_code(allow_partial))
-
-
-def _check_executor(
-    executor: str, workers: int, timeout: float | None, memory: float | None
-) -> None:
-    if executor not in EXECUTORS:
-        raise InputError(f"unknown executor {executor!r}. Known: {', '.join(EXECUTORS)}")
-    if not 1 <= workers <= 4 * (os.cpu_count() or 1):
-        raise InputError(f"--workers {workers}: 1 to {4 * (os.cpu_count() or 1)} make sense here")
-    for flag, value in (("--timeout", timeout), ("--memory", memory)):
-        if value is not None and not value > 0:
-            raise InputError(f"{flag} {value}: a number above 0 is needed")

@@ -113,7 +113,10 @@ def load_task(
         group_names=names,
     )
     texts_fingerprint = fingerprint_texts(test.columns)
-    fingerprint = combine(texts_fingerprint, fingerprint_array(test.labels), list(task.classes))
+    parts = [texts_fingerprint, fingerprint_array(test.labels), list(task.classes)]
+    if test_groups is not None:  # scores hold figures of groups
+        parts += [fingerprint_array(test_groups), list(names)]
+    fingerprint = combine(*parts)
     return TaskData(
         task,
         pool,

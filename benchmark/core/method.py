@@ -118,6 +118,10 @@ class Method(ABC):
         """The model that it asks behind an endpoint (`benchmark.core.endpoint`), "" if none."""
         return ""
 
+    def lacks(self) -> str:
+        """Say which optional package it needs and this machine has not, "" if none."""
+        return ""
+
     def refuses(self, outline: Outline, budget: Budget) -> str:
         """Say why no such set can be made on any machine, "" if it can: told before any work."""
         return ""

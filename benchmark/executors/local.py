@@ -96,8 +96,10 @@ class Processes(Executor):
                 for worker in list(busy):
                     job = worker.job
                     assert job is not None
-                    why = self._fault(worker)
-                    if worker.pipe in ready and not why:
+                    why, fault = "", self._fault(worker)
+                    if fault:
+                        worker.kill()  # what it has sent can still be read
+                    while fault or worker.pipe in ready:
                         message, why = worker.receive()
                         if isinstance(message, tuple):
                             if self.report is not None:
@@ -106,6 +108,11 @@ class Processes(Executor):
                             raise message
                         elif message is not None:
                             yield job, message
+                        if why or worker.job is None or not fault:
+                            break
+                    if fault:  # unless the job was done after all
+                        why = fault if worker.job is not None else ""
+                        worker.stop()
                     if why:
                         for message in unfinished(job, worker.finished, why):
                             yield job, message
@@ -162,9 +169,10 @@ class _Worker:
         """Return the next message, or why there will be none."""
         try:
             message = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # also in the midst of a message
             assert self._process is not None
-            self._process.join()
+            self._process.join(5)
+            self.kill()
             code = self._process.exitcode
             how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
             return None, f"its worker process died ({how}); it may have run out of memory"
@@ -185,10 +193,14 @@ class _Worker:
             return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """End the process; what it has sent stays in the pipe."""
         if self._process is not None and self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+    def stop(self) -> None:
+        self.kill()
         if self._process is not None:
             self.pipe.close()
         self._process = None

@@ -54,3 +54,21 @@ def test_a_group_that_is_missing_is_found_before_work_starts(cli, grouped, tmp_p
     done = cli("run", "--suite", "toy", *grouped.flags(tmp_path / "store"))
     assert done.code == 2
     assert "split 'test', row 7, column 'region': no group" in done.message
+
+
+def test_groups_that_are_named_or_changed_later_are_scored_anew(cli, grouped, tmp_path, rows_in):
+    store = tmp_path / "store"
+    flags = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "1", "--seeds", "1"]
+    flags += ["--methods", "random", "--learners", "tfidf-lr", *grouped.flags(store)]
+    grouped.edit('\ngroup = "region"', "")
+    assert cli("run", *flags).code == 0
+    plain = rows_in(store)
+    grouped.edit('dataset = "toy/mood"', 'dataset = "toy/mood"\ngroup = "region"')
+    assert "(0 sets distilled, 1 trainings" in cli("run", *flags).out
+    board = pd.read_csv(store / "reports" / "toy.csv")
+    assert np.isfinite(board.tpr_gap).all()
+    grouped.edit('group = "region"', 'group = "label"')
+    assert "(0 sets distilled, 1 trainings" in cli("run", *flags).out
+    other = pd.read_csv(store / "reports" / "toy.csv")
+    assert (other.worst_group != board.worst_group).all()
+    assert list(rows_in(store).score) == list(plain.score)

@@ -111,3 +111,21 @@ def test_ten_thousand_cells_are_planned(world, tmp_path, cli) -> None:
     told = cli("plan", "--suite", "toy", *flags, *world.flags(tmp_path))
     assert told.code == 0, told.err
     assert "10000 cells of 2 sets x 3 seeds; to do: 200 sets, 60000 trainings" in told.out
+
+
+def test_a_driver_that_is_slow_to_write_fails_nothing_that_was_finished_in_time(
+    world, tmp_path, cli, rows_in, monkeypatch
+) -> None:
+    put, slept = Store.put_run, []
+
+    def slow(*given) -> None:
+        if not slept:
+            slept.append(time.sleep(5))
+        put(*given)
+
+    monkeypatch.setattr(Store, "put_run", slow)
+    flags = ["--sets", "2", "--seeds", "3", "--methods", "random", "--timeout", "4"]
+    told = cli("run", *CORNER, *flags, "--learners", "coin", *world.flags(tmp_path))
+    assert told.code == 0, told.out
+    assert set(rows_in(tmp_path).status) == {"ok"}
+    assert slept

@@ -251,3 +251,28 @@ def test_no_color_is_honoured(tmp_path) -> None:
 
     assert colours()
     assert not colours(NO_COLOR="1")
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        (["--workers", "0"], "--workers 0"),
+        (["--executor", "slurm"], "unknown executor 'slurm'"),
+        (["--memory", "-1"], "--memory -1"),
+    ],
+)
+def test_flags_of_the_machine_are_checked_as_run_checks_them(
+    world, tmp_path, cli, flag, said
+) -> None:
+    told = cli("plan", "--suite", "toy", *flag, *world.flags(tmp_path))
+    assert told.code == 2
+    assert said in told.message
+
+
+def test_what_failed_is_to_do_when_it_shall_be_tried_again(world, tmp_path, cli) -> None:
+    flags = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "2", "--seeds", "2"]
+    flags += ["--methods", "random", "--learners", "nan-once", *world.flags(tmp_path)]
+    assert cli("run", *flags).code == 1
+    assert "to do: 0 sets, 0 trainings" in cli("plan", *flags).out
+    assert "to do: 0 sets, 1 trainings" in cli("plan", *flags, "--retry-failed").out
+    assert "to do: 0 sets, 1 trainings" in cli("run", *flags, "--dry-run", "--retry-failed").out
