@@ -13,6 +13,9 @@ from leaderboards.rounding import brief
 from leaderboards.rows import parse
 from leaderboards.table import Table, entries
 
+FEW_SETS = 10
+"""Below this a bootstrap interval is too narrow, and tests find little: the page says so."""
+
 LAST_DATE = 253_402_300_800
 """The year 10000 in Unix seconds; beyond it there is no date to print."""
 
@@ -24,7 +27,7 @@ def summary_sentences(board: Leaderboard) -> tuple[str, ...]:
         f"{_count(len(board.rows), 'method')}, {_count(len(board.learners), 'learner')}."
     ]
     if protocol := ", ".join(_infos(board, "protocol")):
-        told.append(f"Protocol {protocol}: {_plans(board)}.")
+        told.append(f"Protocol {protocol}: {_plans(board)}.{_preliminary(board)}")
     else:
         told.append(f"Each cell is planned with {_plans(board)}.")
     if encoder := ", ".join(_infos(board, "encoder")):
@@ -36,6 +39,14 @@ def summary_sentences(board: Leaderboard) -> tuple[str, ...]:
         where = f" on {', '.join(board.devices)}" if board.devices else ""
         told.append(f"Runs of {when} (UTC){where}.")
     return (" ".join(told),)
+
+
+def _preliminary(board: Leaderboard) -> str:
+    """Warn where no cell has more than a few sets."""
+    sets = max((c.planned[0] for c in board.cells if c.id.dpc != "0"), default=0)
+    if sets >= FEW_SETS:
+        return ""
+    return f" Preliminary: at most {sets} sets a cell, which is too few to tell methods apart."
 
 
 def reading_points(board: Leaderboard) -> tuple[str, ...]:
@@ -56,13 +67,15 @@ def reading_points(board: Leaderboard) -> tuple[str, ...]:
         points.append(
             "Bold is rank 1: no other method is shown to be better (the same test over all pairs "
             "of the family, Holm-corrected). Methods that can't be told apart share a rank, so "
-            "several may be bold."
+            "several may be bold. The star corrects for the comparisons with the reference alone, "
+            "bold for those of all pairs: the reference of a starred method may still be bold."
         )
     if any(cell.status == "partial" for cell in cells):
         points.append(
             "† marks a cell with runs missing: its score is that of the runs there are, and it "
             "is neither tested nor ranked."
         )
+    points += _repeats(board)
     points += _sampling(board)
     if board.full_rows:
         names = ", ".join(board.labels[row] for row in board.full_rows)
@@ -151,6 +164,22 @@ def _metrics(board: Leaderboard) -> str:
     usual = max(by_metric, key=lambda name: len(by_metric[name]))
     odd = [f"{name} for {', '.join(t)}" for name, t in by_metric.items() if name != usual]
     return f"{usual} ({'; '.join(odd)})" if odd else usual
+
+
+def _repeats(board: Leaderboard) -> list[str]:
+    """Name the learners whose seeds change nothing."""
+    alike: dict[str, bool] = {}
+    for cell in board.cells:
+        if max((len(of_set) for of_set in cell.scores), default=0) > 1:
+            same = all(len(set(of_set)) == 1 for of_set in cell.scores)
+            alike[cell.id.learner] = alike.get(cell.id.learner, True) and same
+    names = ", ".join(name for name in board.learners if alike.get(name))
+    if not names:
+        return []
+    return [
+        f"{names}: the seed of a training changes nothing, so a set is trained on once and its "
+        "score stands for all seeds."
+    ]
 
 
 def _sampling(board: Leaderboard) -> list[str]:

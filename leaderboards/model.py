@@ -121,10 +121,22 @@ class Leaderboard:
 
     @cached_property
     def best(self) -> frozenset[CellId]:
-        """Cells of rank 1 in families with at least two ranked cells."""
+        """Cells of rank 1 in families with at least two ranked cells and no higher unranked one.
+
+        Where a cell that cannot be tested stands above, bold would show the wrong winner.
+        """
         ranked = Counter(family_of(c.id) for c in self.cells if c.rank.rank is not None)
+        highest: dict[tuple, float] = {}
+        for cell in self.cells:
+            if cell.rank.rank is None and cell.summary is not None:
+                family = family_of(cell.id)
+                highest[family] = max(highest.get(family, -np.inf), cell.summary.mean)
         return frozenset(
-            c.id for c in self.cells if c.rank.rank == 1 and ranked[family_of(c.id)] > 1
+            c.id
+            for c in self.cells
+            if c.rank.rank == 1
+            and ranked[family_of(c.id)] > 1
+            and not highest.get(family_of(c.id), -np.inf) > c.summary.mean
         )
 
     @cached_property

@@ -11,16 +11,13 @@ from leaderboards.averages import (
     rank_tests,
     summary_tables,
 )
-from leaderboards.caption import reading_points, summary_sentences
+from leaderboards.caption import FEW_SETS, reading_points, summary_sentences
 from leaderboards.figures import rank_figure, scaling_figure
 from leaderboards.model import Leaderboard
 from leaderboards.resamples import RESAMPLES, Resamples
 from leaderboards.scores import is_wide, main_tables
 from leaderboards.standings import cell_standings, mean_standings
 from leaderboards.table import Page, Section
-
-FEW_SETS = 10
-"""Below this a bootstrap interval is too narrow to be printed without saying so."""
 
 
 def make_page(board: Leaderboard) -> Page:

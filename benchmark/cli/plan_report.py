@@ -141,13 +141,14 @@ def _print_estimates(
     todos: list[Todo], store: Store, plan: Plan, library: Library, workers: int
 ) -> None:
     expected = forecast(todos, store, workers)
-    more = ""
+    time = _duration(expected.seconds)
     if expected.unmeasured:
         n = expected.unmeasured_cells
         cells = "1 cell has" if n == 1 else f"{n} cells have"
         names = ", ".join(expected.unmeasured)
-        more = f"; {cells} no measured cost yet ({names}, not measured here yet)"
-    print(f"estimate from what like work cost in this store: {_duration(expected.seconds)}{more}")
+        time = "not known" if expected.seconds < 1 else time
+        time += f"; {cells} no measured cost yet ({names}, not measured here yet)"
+    print(f"time, estimated from similar work in this store: {time}")
     takes = footprint(todos, store, keep_logits=plan.keep_logits)
     told = f"{_bytes(takes.memory)} a worker, by {takes.memory_of}" if takes.memory else "not known"
     if takes.unmeasured:

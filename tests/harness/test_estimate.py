@@ -97,7 +97,7 @@ def test_the_plan_says_how_many_cells_have_no_measured_cost(world, store, tmp_pa
     assert "24 cells have no measured cost yet" in fresh.out
     assert "herding, k-centers, random, tfidf-lr, tiny, tiny-bert, not measured here" in fresh.out
     more = cli("plan", "--suite", "toy", "--sets", "4", *world.flags(store))
-    assert "estimate from what like work cost in this store" in more.out
+    assert "time, estimated from similar work in this store" in more.out
     assert "no measured cost" not in more.out
     flags = ["--learners", "tfidf-nb", "--dpc", "2", "--methods", "random"]
     one = cli("plan", "--suite", "toy", "--tasks-only", "mood", *flags, *world.flags(store))

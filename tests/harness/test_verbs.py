@@ -64,7 +64,7 @@ def test_plan_counts_and_writes_nothing(world, store, tmp_path, cli) -> None:
     assert "to do: 0 sets, 0 trainings" in done.out
     more = cli("plan", "--suite", "toy", "--sets", "4", *world.flags(store))
     assert "to do: 12 sets, 36 trainings" in more.out
-    assert "estimate from what like work cost in this store" in more.out
+    assert "time, estimated from similar work in this store" in more.out
 
 
 @pytest.mark.parametrize("form", ["index", "name", "soft", "parquet", "json", "one file"])

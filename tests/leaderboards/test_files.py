@@ -6,15 +6,13 @@ from pathlib import Path
 
 from leaderboards import build_leaderboard, write_files
 
-from .conftest import synthetic_rows
-
 
 def stamps(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_what_says_the_same_is_left_alone_and_what_is_missing_is_made(tmp_path):
-    board = build_leaderboard(synthetic_rows(tasks=["sst2"], sets=4, seeds=2), "toy")
+def test_what_says_the_same_is_left_alone_and_what_is_missing_is_made(tmp_path, make_rows):
+    board = build_leaderboard(make_rows(tasks=["sst2"], sets=4, seeds=2), "toy")
     paths = write_files(board, tmp_path)
     assert {path.name for path in paths} == {
         "toy.md", "toy.csv", "toy.html", "toy-scaling.svg", "toy-scaling.png",
@@ -28,9 +26,9 @@ def test_what_says_the_same_is_left_alone_and_what_is_missing_is_made(tmp_path):
     assert (tmp_path / "toy-scaling.png").is_file()
 
 
-def test_other_rows_replace_everything_and_leave_no_figure_behind(tmp_path):
-    write_files(build_leaderboard(synthetic_rows(tasks=["sst2"], sets=4, seeds=2), "toy"), tmp_path)
-    one_budget = synthetic_rows(tasks=["sst2"], sets=4, seeds=2, dpcs=["5"])
+def test_other_rows_replace_everything_and_leave_no_figure_behind(tmp_path, make_rows):
+    write_files(build_leaderboard(make_rows(tasks=["sst2"], sets=4, seeds=2), "toy"), tmp_path)
+    one_budget = make_rows(tasks=["sst2"], sets=4, seeds=2, dpcs=["5"])
     paths = write_files(build_leaderboard(one_budget, "toy"), tmp_path)
     assert {path.name for path in paths} == {path.name for path in tmp_path.iterdir()}
     assert "svg" not in (tmp_path / "toy.md").read_text()

@@ -275,3 +275,27 @@ def test_the_frame_that_was_handed_in_is_not_changed(rows):
     before = rows.copy()
     build_leaderboard(rows)
     pd.testing.assert_frame_equal(rows, before)
+
+
+def test_nothing_is_bold_below_a_cell_that_cannot_be_ranked(make_rows):
+    rows = make_rows(
+        ["sst2"], {"random": 0.0, "k-centers": 0.1, "alone": 0.2}, ["probe"], ["5"], full=False
+    )
+    alone = rows.method == "alone"
+    one_set = rows[~alone | (rows["set_index"] == 0)].assign(
+        planned_sets=lambda kept: np.where(kept.method == "alone", 1, kept.planned_sets)
+    )
+    assert {cell.method for cell in build_leaderboard(rows).best} == {"alone"}
+    assert not build_leaderboard(one_set).best
+    lower = one_set.assign(score=one_set.score - 0.3 * (one_set.method == "alone"))
+    assert {cell.method for cell in build_leaderboard(lower).best} == {"k-centers"}
+
+
+def test_learners_whose_seeds_change_nothing_are_named(make_rows):
+    rows = make_rows(["sst2"], sets=4, seeds=3, dpcs=["5"])
+    fixed = rows.groupby(["method", "learner", "set_index"]).score.transform("first")
+    mixed = rows.assign(score=rows.score.where(rows.learner == "probe", fixed))
+    assert "tfidf-lr: the seed of a training changes nothing" in render(
+        build_leaderboard(mixed), "md"
+    )
+    assert "changes nothing" not in render(build_leaderboard(rows), "md")
