@@ -24,6 +24,12 @@ from benchmark.store import Store
 
 Lines = list[dict[str, Any]]
 
+LONG = ("parameters", "revision", "dataset", "reason")
+"""What makes a line too wide for a terminal."""
+
+KEY_SHOWN = 12
+"""Characters of a key; `show` takes its beginning."""
+
 
 class Kind(StrEnum):
     """What can be listed."""
@@ -43,7 +49,8 @@ def add_to(app: typer.Typer) -> None:
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all there is.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Show wide columns too.")] = False,
     store: flags.Store = flags.DEFAULT_STORE,
     assets: flags.Assets = None,
     offline: flags.Offline = False,
@@ -58,13 +65,18 @@ def list_(
     if not lines:
         print(f"no {kind.value} yet")
         return
-    table = Table(*lines[0], box=None, header_style="bold", pad_edge=False)
+    shown = [name for name in lines[0] if long or name not in LONG]
+    table = Table(*shown, box=None, header_style="bold", pad_edge=False)
     for line in lines:
-        table.add_row(*(_show(value) for value in line.values()))
+        if not long and "key" in line:
+            line = {**line, "key": line["key"][:KEY_SHOWN]}
+        table.add_row(*(_show(line[name]) for name in shown))
     output().print(table, markup=False)
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     if isinstance(value, dict):
@@ -191,6 +203,7 @@ def _sets(library: Library) -> Lines:
             {
                 "key": record.set_key,
                 "method": made.get("method"),
+                "dpc": made.get("dpc"),
                 "set_index": made.get("set_index"),
                 "rows": record.facts.get("rows"),
                 "words": record.facts.get("words"),
