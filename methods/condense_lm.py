@@ -53,6 +53,8 @@ class CondenseLM(Method):
 
     The writer knows more than the pool: the method is tagged so, and the tokens that a set's
     prompts and answers took stand beside it. Sets are made anew for every budget and set index.
+    Answers are kept by writer, temperature, tokens, how many are asked for at once, and seed: a try
+    with other thresholds, more rounds or without `agreeing` asks no prompt twice.
 
     Different from the paper: the prompts are our own; each class is asked for by itself, with rows
     of the others for contrast; rows that the classifier of real rows puts into another class are
@@ -81,7 +83,6 @@ class CondenseLM(Method):
     2025.
     """
 
-    needs = Needs(gpus=1.0)
     uses_external_lm = True
 
     writer: str = "endpoint:gpt-4o"
@@ -126,6 +127,13 @@ class CondenseLM(Method):
     def endpoint(self) -> str:
         """The model behind an endpoint, if the writer is one."""
         return self.writer.removeprefix(ENDPOINT) if self.writer.startswith(ENDPOINT) else ""
+
+    @property
+    def needs(self) -> Needs:  # type: ignore[override]
+        """A GPU for a local writer or for fine-tuned rewards; an endpoint and logistic regressions
+        need none."""
+        local = not self.endpoint or self.rewards == "finetuned"
+        return Needs(gpus=1.0 if local else 0.0)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -180,11 +188,29 @@ class CondenseLM(Method):
         from methods.rewriting.writers import KeptAnswers
 
         with Journal(folder).phase("condense"):
-            writer = KeptAnswers(self._writer(pool), folder)
+            writer = KeptAnswers(self._writer(pool), self._answers(pool, parts, seed))
             rewards = self._rewards(pool, parts, numpy_generator(seed))
             made = Condensing(pool, self.encoder, rewards, writer, self.plan(), self.name, seed)
             rows = made.run(budget.per_class)
         write_json(folder / ROWS, {"rows": rows, "tokens": writer.tokens})
+
+    def _answers(self, pool: Pool, parts: Path, seed: int) -> Path:
+        """Where answers are kept: for all sets whose prompts would be answered alike.
+
+        A local model answers a prompt `answers` times at once, which therefore is part of the key.
+        """
+        from benchmark.core.assets import model_fingerprint
+
+        local = "" if self.endpoint else model_fingerprint(pool.services.model(self.writer))
+        ingredients = {
+            "writer": self.writer,
+            "model": local,
+            "temperature": self.temperature,
+            "tokens": self.tokens,
+            "answers": self.answers,
+            "seed": seed,
+        }
+        return shared_part(parts / "set", pool, "answers", ingredients, lambda folder, rng: None)
 
     def _writer(self, pool: Pool) -> Writer:
         from methods.rewriting.writers import EndpointWriter, LocalWriter

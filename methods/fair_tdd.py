@@ -40,7 +40,8 @@ class FairTDD(Method):
 
     Different from the paper, as far as the survey tells it: features are an encoder's sentence
     vectors (DeepMoji and BERT there); the adversary is linear and fitted anew at every outer step,
-    so that steps depend on nothing but their own draw; the best step is the one with the lowest
+    to one half of the batch at a time and asked about the other, so that steps depend on nothing
+    but their own draw and noise is no group; the best step is the one with the lowest
     loss of classes on rows carved from the pool, which knows nothing of groups. Rows start from
     those of random real rows. Rates are first guesses, not tuned.
 
@@ -64,6 +65,7 @@ class FairTDD(Method):
     level = "embedding"
     reads_groups = True
     seeded_as = "fair-tdd"
+    version = 2
 
     encoder: str = "minilm"
     hidden: int = 300
@@ -113,6 +115,7 @@ class FairTDD(Method):
             ingredients = {
                 "features": fingerprint_array(np.asarray(pool.embed(self.encoder))),
                 "groups": pool.groups_fingerprint,
+                "version": self.version,
                 "params": self.params(),
                 "budget": list(budget.per_class),
                 "seed": int(rng.integers(2**63)),

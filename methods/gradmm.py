@@ -12,8 +12,10 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.needs import Needs
+from benchmark.core.outline import Outline
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
+from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.threads import fixed_threads
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ class GradMM(Method):
     filters labels is a logistic regression on real rows' features, or the prompted model itself
     without examples (four hand-written ones there). Budgets are exact, so that balancing makes an
     easier class give up its nearest rows for further ones, and never shrinks it. Tokens are of
-    Latin letters and the marks .,!?'- alone. Values of the `-cpu` and
+    Latin letters and the marks .,!?'- alone. A `tiny` writer learns from the rows that are written
+    from. Values of the `-cpu` and
     `-smollm2` variants are first guesses.
 
     Parameters
@@ -97,7 +100,9 @@ class GradMM(Method):
     filter : what tells whether a row is of its class: a classifier on `features`, the `prompt`ed
         learner, or `none`.
     encoder : whose features the filter reads.
-    share : of the candidates that one set draws.
+    share : of the candidates that one set draws. Where that is no more than the budget, as many
+        rows as the budget are drawn, and all are taken: filter, ranking and `balance` then do
+        nothing.
     selection : share of the pool that rows are ranked on and not written from.
     writer_steps : updates of a `tiny` writer at most; the best on held-out rows is kept.
 
@@ -108,6 +113,7 @@ class GradMM(Method):
     """
 
     needs = Needs(gpus=1.0)
+    version = 2
     learner: str = "phi-1.5"
     head: Literal["prompt", "classifier"] = "prompt"
     writer: str = ""
@@ -178,6 +184,16 @@ class GradMM(Method):
         """The filter's, if it has one."""
         return (self.encoder,) if self.filter == "features" else ()
 
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """A set of more rows of a class than candidates of it are written."""
+        most = max(budget.per_class, default=0)
+        if most <= self.candidates:
+            return ""
+        return (
+            f"{most} rows of a class are asked for, and {self.candidates} candidates of each are "
+            f"written: give --set {self.name}.candidates={2 * most} or so"
+        )
+
     def plan(self) -> ADMMPlan:
         """The optimisation's settings."""
         from methods.readable.admm import ADMMPlan
@@ -192,12 +208,13 @@ class GradMM(Method):
         from methods.readable.writing import Writing
 
         seed = int(rng.integers(2**63))
+        split = self.split(pool, numpy_generator(seed_of("readable-split", seed=seed)))
         writer = None
         if self.writer == TINY:
             model = pool.services.model(self.learner)
-            writer = tiny_writer(pool, folder, model, self.writer_steps, 4 * self.length)
+            writer = tiny_writer(split[0], folder, model, self.writer_steps, 4 * self.length)
         with fixed_threads():
-            Writing(self, pool, folder, writer, seed).run()
+            Writing(self, pool, split, folder, writer, seed).run()
 
     def distil(
         self, pool: Pool, budget: Budget, rng: np.random.Generator, state: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +12,9 @@ import numpy as np
 from benchmark.core.journal import Journal
 from benchmark.core.method import register
 from benchmark.core.pool import Pool
+from benchmark.core.seeding import numpy_generator, seed_of
 from methods.gradmm import SMOLLM2, GradMM
+from methods.readable.accounting import least_epsilon, too_small
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +38,15 @@ class GradMMDP(GradMM):
 
     Nothing else reads the training rows: texts have a given length, the language model is a
     pretrained one, a row's label is checked by the prompted model alone. Public are the number of
-    rows of each class, class names, and the model. Noise comes from the protocol's seed, so that
-    results can be repeated: the guarantee is towards those who do not know the seed.
+    rows of each class, class names, and the model; neighbouring data sets therefore have as many
+    rows, and one of them is replaced by an empty row that contributes no gradient (zero-out).
+
+    *Privacy is simulated.* Samples and noise come from the protocol's published seed, so that
+    results can be repeated: whoever has the seed can take the noise off, and the sets of this
+    benchmark protect nobody's data. `epsilon` is what the mechanism would cost with secret
+    randomness. Samples and noise are other ones for all other parameters, and so one set of
+    releases is no key to another; with secret randomness too, releases of the same rows with
+    several parameters would cost the sum of their epsilons.
 
     Different from the paper and its code: they fix the noise by the classical bound for one release
     of a class, call the mechanism anew for every batch without composing, and rank on the plain
@@ -45,7 +55,8 @@ class GradMMDP(GradMM):
 
     Parameters
     ----------
-    epsilon, delta : what all releases together may cost.
+    epsilon, delta : what all releases together may cost. An epsilon that the accountant can't
+        reach at this delta is refused.
     clip : largest norm of a row's gradient.
 
     The others are `gradmm`'s.
@@ -80,6 +91,8 @@ class GradMMDP(GradMM):
             raise ValueError(f"epsilon is {self.epsilon}; a privacy budget must be above 0")
         if not 0 < self.delta < 1:
             raise ValueError(f"delta is {self.delta}; it must lie between 0 and 1")
+        if self.epsilon <= (least := least_epsilon(self.delta)):
+            raise ValueError(too_small(self.epsilon, self.delta, least))
         if not self.clip > 0:
             raise ValueError(f"clip is {self.clip}; it must be positive")
         private = {
@@ -97,11 +110,11 @@ class GradMMDP(GradMM):
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Write and rank the candidates, and note what privacy that cost."""
-        from methods.readable.private import require_accountant, spent
+        from methods.readable.accounting import require_accountant, spent
 
         require_accountant()
+        mechanism = self._mechanism(pool)  # before any work, for it may raise
         super().prepare(pool, rng, folder)
-        mechanism = self._mechanism(pool)
         journal = Journal(folder)
         journal.find("noise_multiplier", mechanism.noise)
         journal.find("releases", self.releases)
@@ -125,6 +138,7 @@ class GradMMDP(GradMM):
     ) -> torch.Tensor:
         """A noised gradient of a Poisson sample of the class."""
         mechanism = self._mechanism(pool)
+        rng = self._randomness(mechanism, pool, rng)
         members = np.flatnonzero(pool.labels == label)
         rows = mechanism.sample(members, rng)
         layer = None
@@ -134,9 +148,27 @@ class GradMMDP(GradMM):
         group = learner.predictions(label)
         return mechanism.release(layer, group, len(members), shape, rng)
 
+    def _randomness(
+        self, mechanism: Mechanism, pool: Pool, rng: np.random.Generator
+    ) -> np.random.Generator:
+        """Of one release: another for every parameter, task, noise and rate.
+
+        The same noise in two sizes, or on two gradients, could be solved for.
+        """
+        seed = seed_of(
+            "private-release",
+            seed=int(rng.integers(2**63)),
+            task=pool.task,
+            noise=mechanism.noise,
+            rate=mechanism.rate,
+            params=json.dumps(self.params(), sort_keys=True),
+        )
+        return numpy_generator(seed)
+
     def _mechanism(self, pool: Pool) -> Mechanism:
         """One for all classes; the smallest class, whose rows are sampled most often, decides."""
-        from methods.readable.private import Mechanism, noise_for
+        from methods.readable.accounting import noise_for
+        from methods.readable.private import Mechanism
 
         rate = min(1.0, self.real_rows / int(pool.class_counts().min()))
         noise = noise_for(self.epsilon, self.delta, rate, self.releases)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
@@ -12,16 +10,16 @@ from benchmark.core.feature_network import FeatureNetwork
 from benchmark.core.finetune.embedded import EmbeddedRows, Weights
 from methods.bilevel.source import Source
 
-ADVERSARY_STEPS, ADVERSARY_RATE = 20, 0.1
+ADVERSARY_STEPS = 10
 
 
 class FeatureSource(Source):
     """The outer loss is that of the classes, less `adversary` times that of the groups.
 
-    The groups are told from the hidden units by a linear classifier that is fitted to the batch
-    before it is asked, so that an outer step depends on nothing but its own draw and a killed
-    optimisation resumes exactly. Once it does no better than chance there is nothing more to hide:
-    its loss counts up to the logarithm of the number of groups.
+    The groups are told from the hidden units by linear classifiers, each fitted to one half of the
+    batch and asked about the other, so that an outer step depends on nothing but its own draw and a
+    killed optimisation resumes exactly. Once they do no better than chance there is nothing more to
+    hide: their loss counts up to the entropy of the groups in the batch.
     """
 
     def __init__(
@@ -58,23 +56,45 @@ class FeatureSource(Source):
 
 
 def group_loss(hidden: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of a linear classifier of groups, fitted to these rows and then held fixed.
+    """Cross-entropy of linear classifiers of groups on rows that they were not fitted to.
 
-    `hidden` (n, h) leads to a graph, `groups` (n,) are numbers. At most log(number of groups).
+    Every other row is classified by what the rows between have taught, and the other way round: a
+    classifier of 300 units would tell 256 rows apart by their noise alone. It knows the share of
+    each group beforehand, so that it can't do worse than chance by guessing them.
+
+    `hidden` (n, h) leads to a graph, through the rows that are classified; classifiers are held
+    fixed. `groups` (n,) are numbers. At most the entropy of the groups in these rows: with more the
+    hidden units would be pushed towards what misleads one particular classifier.
     """
-    n_groups = int(groups.max()) + 1
+    groups = groups.unique(return_inverse=True)[1]
+    shares = torch.bincount(groups) / len(groups)
+    chance = float(-(shares * shares.log()).sum())
     mean, spread = hidden.detach().mean(0), hidden.detach().std(0) + 1e-3
-    ones = torch.ones(len(hidden), 1)
-    inputs = torch.cat([(hidden - mean) / spread, ones], 1)
-    with torch.no_grad():  # the gradient of a linear classifier is a product: no graph is needed
-        fixed, targets = inputs.detach(), torch.eye(n_groups)[groups]
-        weight = torch.zeros(inputs.shape[1], n_groups)
-        first, second = torch.zeros_like(weight), torch.zeros_like(weight)
-        for step in range(1, ADVERSARY_STEPS + 1):
-            gradient = fixed.T @ ((fixed @ weight).softmax(1) - targets) / len(fixed)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.99 * second + 0.01 * gradient**2
-            sizes = (second / (1 - 0.99**step)).sqrt() + 1e-8
-            weight -= ADVERSARY_RATE * first / (1 - 0.9**step) / sizes
-    found = cross_entropy(inputs @ weight, groups)
-    return found.clamp(max=math.log(max(2, len(groups.unique()))))
+    inputs = torch.cat([(hidden - mean) / spread, torch.ones(len(hidden), 1)], 1)
+    total = torch.zeros(())
+    for first in (0, 1):
+        fitted, asked = slice(first, None, 2), slice(1 - first, None, 2)
+        weight = _fit(inputs[fitted].detach(), groups[fitted], shares)
+        logits = inputs[asked] @ weight + shares.log()
+        total = total + cross_entropy(logits, groups[asked], reduction="sum")
+    return (total / len(groups)).clamp(max=chance)
+
+
+@torch.no_grad()
+def _fit(inputs: torch.Tensor, groups: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Weights (h, groups) of a logistic regression with L2, beside the logarithm of the shares.
+
+    The penalty is the number of inputs for each row: as strong as their noise, which leaves a group
+    that few inputs among many rows tell to be found. Steps are Newton's with Böhning's bound in
+    place of the second derivative (Böhning, 1992): one factor for all of them, no rate to choose;
+    taken on the rows' multipliers, of which there are fewer than inputs.
+    """
+    n = len(inputs)
+    penalty = inputs.shape[1] / n
+    products, targets = inputs @ inputs.T, torch.eye(len(shares))[groups]
+    factor = torch.linalg.cholesky(products / (2 * n) + penalty * torch.eye(n))
+    multipliers = torch.zeros(n, len(shares))
+    for _ in range(ADVERSARY_STEPS):
+        errors = (products @ multipliers + shares.log()).softmax(1) - targets
+        multipliers -= torch.cholesky_solve(errors / n + penalty * multipliers, factor)
+    return inputs.T @ multipliers

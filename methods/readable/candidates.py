@@ -86,9 +86,10 @@ def _ranked(rows: Sequence[Candidate]) -> list[Candidate]:
 def _start(rows: Sequence[Candidate], size: int, hardest: float) -> int:
     """The first place from which `size` rows are on average as far away as the hardest class's.
 
-    Only rows that agree, where they are enough, take part.
+    Only rows that agree, each text once, take part where they are enough: they are the first of
+    the ranking.
     """
-    room = max(size, sum(row.agrees for row in rows))
+    room = max(size, len({row.texts for row in rows if row.agrees}))
     for start in range(max(0, min(room, len(rows)) - size) + 1):
         if _mean(rows[start : start + size]) >= hardest:
             return start

@@ -1,27 +1,23 @@
-"""Gradients released with differential privacy, and what their releases cost together.
+"""Gradients released with differential privacy.
 
-Neighbouring data sets differ by one row that is there or not (add or remove). A release is the sum
-of the clipped gradients of a Poisson sample of a class's rows, plus Gaussian noise (Abadi et al.,
-CCS 2016); how many rows a class has is taken to be public. A row has one class, so that releases of
+A release is the sum of the clipped gradients of a Poisson sample of a class's rows, plus Gaussian
+noise (Abadi et al., CCS 2016). Its scale has the number of rows of the class in it, which is taken
+to be public; neighbouring data sets must therefore agree in it. They differ by one row that is
+replaced by an empty one, which is counted and contributes no gradient (the zero-out relation): it
+moves the sum by the clipping norm at most, so that the accounting of adding or removing a row
+holds. Replacing a row by another one is two such steps. A row has one class, so that releases of
 different classes never meet in it.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from benchmark.core.errors import UnavailableError
 from benchmark.core.seeding import torch_generator
 from methods.gradient_matching.closed_form import TINY, LastLayer
-
-NOISE_PRECISION, LEAST_NOISE = 5e-3, 1e-2
-MORE_ORDERS = tuple(range(64, 1025, 64))
-"""Orders of Rényi's divergence beyond Opacus's own, for which small budgets are tighter."""
 
 
 @dataclass(frozen=True)
@@ -75,43 +71,3 @@ class Mechanism:
         gram = (errors @ errors.transpose(1, 2)) * (inputs @ inputs.transpose(1, 2))
         norms = gram.sum((1, 2)).clamp(min=TINY).sqrt() / group
         return (self.clip / norms).clamp(max=1.0)
-
-
-def require_accountant() -> None:
-    """Raise `UnavailableError` where the accountant's library is not installed."""
-    if importlib.util.find_spec("opacus") is None:
-        raise UnavailableError(
-            "differential privacy needs the package opacus, which is not installed; "
-            "pip install -c constraints.txt -e '.[dp]'"
-        )
-
-
-@functools.lru_cache(maxsize=256)
-def spent(noise: float, rate: float, releases: int, delta: float) -> float:
-    """The epsilon that so many releases of one class come to, by Rényi accounting (Opacus)."""
-    require_accountant()
-    from opacus.accountants import RDPAccountant
-
-    accountant = RDPAccountant()
-    accountant.history = [(noise, rate, releases)]
-    orders = [*RDPAccountant.DEFAULT_ALPHAS, *MORE_ORDERS]
-    return float(accountant.get_epsilon(delta, alphas=orders))
-
-
-@functools.lru_cache
-def noise_for(epsilon: float, delta: float, rate: float, releases: int) -> float:
-    """The least noise, to half a percent, with which all releases cost at most `epsilon`."""
-
-    def is_enough(noise: float) -> bool:
-        return spent(noise, rate, releases, delta) <= epsilon
-
-    high = 1.0
-    while not is_enough(high):
-        high *= 2
-    while high > LEAST_NOISE and is_enough(high / 2):
-        high /= 2
-    low = high / 2
-    while high - low > NOISE_PRECISION * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high

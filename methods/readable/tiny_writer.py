@@ -23,6 +23,7 @@ def tiny_writer(pool: Pool, folder: Path, model: Path, steps: int, max_length: i
 
     Parameters
     ----------
+    pool : rows that it may read: those that are written from, and none that are ranked on.
     folder : of the state that asks for it; the part lies beside.
     model : folder of the model whose tokenizer is taken.
     steps : updates at most; the best step on held-out rows of the pool is kept.

@@ -31,18 +31,18 @@ Row = list[np.ndarray]
 class Writing:
     """One task's candidates; a killed try leaves its batches in `folder`, and they are taken up.
 
-    `writer` is the part of a small language model, if the method has one.
+    `split` are the rows to write from and those to rank on; `writer` is the part of a small
+    language model, if the method has one.
     """
 
     def __init__(
-        self, method: GradMM, pool: Pool, folder: Path, writer: Path | None, seed: int
-    ) -> None:
+        self, method: GradMM, pool: Pool, split: tuple[Pool, Pool], folder: Path,
+        writer: Path | None, seed: int,
+    ) -> None:  # fmt: skip
         self.method, self.pool, self.folder, self.seed = method, pool, folder, seed
         self.learner = open_learner(method, pool, seed)
         self.projector, self.readings = open_projector(method, pool, self.learner, writer)
-        self.matched, self.ranked = method.split(
-            pool, numpy_generator(seed_of("readable-split", seed=seed))
-        )
+        self.matched, self.ranked = split
         self.journal = Journal(folder)
         if writer is not None and not self.journal.path.exists():
             self.journal.path.write_text(Journal(writer).path.read_text())

@@ -165,8 +165,8 @@ class Condensing:
         raise BenchmarkError(
             f"{self.who}: {len(chosen)} of {wanted} rows of class {name!r} after "
             f"{len(answers)} answers (left out: {said or 'nothing was answered'}); the last one "
-            f"began {' '.join(last.text.split())[:80]!r}. All answers are kept; a stronger writer, "
-            "more rounds or agreeing=false may help"
+            f"began {' '.join(last.text.split())[:80]!r}. A stronger writer may help, or more "
+            "rounds or agreeing=false, for which the answers so far are kept"
         )
 
     def _judged(

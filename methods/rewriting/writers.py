@@ -141,7 +141,7 @@ class LocalWriter:
 class KeptAnswers:
     """A writer whose answers are kept in a folder, one line each; what is there is not asked again.
 
-    A killed or failed try loses nothing that was answered.
+    A killed or failed try loses nothing that was answered, and sets of other settings find it too.
     """
 
     def __init__(self, writer: Writer, folder: Path) -> None:

@@ -49,6 +49,27 @@ def test_the_adversary_finds_a_group_that_is_there_and_chance_otherwise():
     assert float(group_loss(noise, groups)) == pytest.approx(np.log(2), abs=0.03)
 
 
+def test_as_many_units_as_rows_do_not_let_the_adversary_learn_noise_by_heart():
+    draws = torch.Generator().manual_seed(0)
+    even, rare = torch.randint(0, 2, (256,), generator=draws), torch.arange(256) % 10 // 9
+    for groups, left in ((even, 0.4), (rare, 0.8)):
+        noise = torch.randn(256, 300, generator=draws)
+        shares = torch.bincount(groups) / 256
+        chance = float(-(shares * shares.log()).sum())
+        assert 0.9 * chance < float(group_loss(noise, groups)) <= chance + 1e-6
+        direction = torch.nn.functional.normalize(torch.randn(300, generator=draws), dim=0)
+        told = noise + 6.0 * (2 * groups[:, None] - 1) * direction
+        assert float(group_loss(told, groups)) < left * chance
+
+
+def test_one_group_in_a_batch_tells_nothing():
+    hidden = torch.randn(9, 4, requires_grad=True)
+    loss = group_loss(hidden, torch.full((9,), 3))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert not hidden.grad.any()
+
+
 def test_the_outer_gradient_is_that_of_both_terms():
     pool = grouped(60)
     network = FeatureNetwork(6, 5, 2)

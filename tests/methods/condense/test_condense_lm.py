@@ -156,6 +156,34 @@ def test_rows_of_the_wrong_class_are_left_out(server, pool, tmp_path):
     assert len(list((tmp_path / "parts").glob(f"*/{FILE}"))) == 1, "answers are kept"
 
 
+def test_the_remedies_that_an_error_names_use_the_answers_there_are(server, pool, tmp_path):
+    wrong = lambda body: server.good(body, onset="c")  # noqa: E731
+    there = kept(pool, tmp_path / "parts")
+    server.plan = [wrong] * 50
+    with pytest.raises(BenchmarkError, match=r"more rounds or agreeing=false.* are kept"):
+        a_set(there)
+    first = len(server.requests)
+    with pytest.raises(BenchmarkError, match="after 9 answers"):
+        a_set(there, rounds=3)
+    assert len(server.requests) == first + 3, "one more round of three answers"
+    server.plan = []
+    a_set(there, agreeing=False)
+    asked = [(r["seed"], r["messages"][0]["content"]) for r in server.requests]
+    assert len(set(asked)) == len(asked), "nothing is paid for twice"
+
+
+@pytest.mark.parametrize(
+    ("params", "gpus"),
+    [
+        ({"writer": "endpoint:toy", "rewards": "frozen"}, 0.0),
+        ({"writer": "endpoint:toy", "rewards": "finetuned"}, 1.0),
+        ({"writer": "smollm2-135m", "rewards": "frozen"}, 1.0),
+    ],
+)
+def test_a_gpu_is_asked_for_only_where_a_model_runs_here(params, gpus):
+    assert METHODS.build("condense-lm", params).needs.gpus == gpus
+
+
 @pytest.mark.parametrize(
     "reply", [{"choices": []}, {"choices": [{"message": {"content": None}}]}, ["no", "chat"]]
 )

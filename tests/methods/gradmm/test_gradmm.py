@@ -7,6 +7,7 @@ import pytest
 from benchmark.core.errors import BenchmarkError, InputError
 from benchmark.core.journal import Journal
 from benchmark.core.method import METHODS, Budget
+from benchmark.core.outline import Outline
 from benchmark.core.seeding import numpy_generator
 from benchmark.core.states import prepare_state
 from benchmark.testing import parametrize_with_method_checks, toy_pool
@@ -67,6 +68,37 @@ def test_writing_that_was_killed_goes_on(pool, tmp_path, monkeypatch):
     assert len(calls) == 3 + 4, "two of the six batches were there"
     found = Journal(tmp_path / "killed" / "state").findings()
     assert -1 <= found["gradient_cosine"] <= 1
+
+
+def test_the_small_writer_reads_no_row_that_is_ranked_on(pool, tmp_path, monkeypatch):
+    from methods.readable import tiny_writer, writing
+
+    read, ranked = [], []
+    train, judge = tiny_writer.train_language_model, writing.Writing._judged
+
+    def trained(pool, *args):
+        read.extend(pool.indices.tolist())
+        return train(pool, *args)
+
+    def judged(self, *args):
+        ranked.extend(self.ranked.indices.tolist())
+        return judge(self, *args)
+
+    monkeypatch.setattr(tiny_writer, "train_language_model", trained)
+    monkeypatch.setattr(writing.Writing, "_judged", judged)
+    prepare_state(build(**PROMPT | {"writer": "tiny"}), pool, tmp_path / "state", seed=3)
+    assert set(read) | set(ranked) == set(pool.indices.tolist())
+    assert not set(read) & set(ranked)
+
+
+def test_more_rows_than_candidates_are_refused_before_any_work():
+    outline = Outline((10, 10))
+    for name in ("gradmm", "gradmm-dp"):
+        method = METHODS.build(name, {"candidates": 6})
+        assert method.refuses(outline, Budget((6, 2))) == ""
+        why = method.refuses(outline, Budget((2, 7)))
+        assert why.startswith("7 rows of a class are asked for, and 6 candidates")
+        assert f"--set {name}.candidates=14" in why
 
 
 def test_what_a_reader_must_mend_is_said(pool, tmp_path):

@@ -183,6 +183,14 @@ def test_balancing_makes_easy_classes_as_hard_as_the_hardest():
     assert [row.distance for row in plain] == [0.1, 0.2]
 
 
+def test_balancing_gives_no_agreeing_row_away_for_one_that_does_not():
+    agreeing = [a(d) for d in (0.1, 0.2, 0.3, 0.4)]
+    again, others = [a(0.1)] * 4, [a(d, False) for d in (0.5, 0.6, 0.7, 0.8)]
+    hard = [a(d) for d in (0.9, 0.91, 0.92, 0.93)]
+    chosen, _ = choose([agreeing + again + others, hard], [4, 4], 1.0, True, RNG)
+    assert chosen == agreeing
+
+
 def test_sets_draw_different_candidates():
     rows = [a(d / 100) for d in range(40)]
     drawn = {

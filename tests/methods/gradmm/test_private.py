@@ -15,7 +15,9 @@ from benchmark.core.seeding import numpy_generator
 from benchmark.core.states import prepare_state
 from benchmark.testing import parametrize_with_method_checks
 from methods.gradient_matching.closed_form import LastLayer
-from methods.readable.private import Mechanism, noise_for, spent
+from methods.readable.accounting import least_epsilon, noise_for, spent
+from methods.readable.learners import PromptLearner
+from methods.readable.private import Mechanism
 
 TOY = METHODS.cls("gradmm-dp").toy
 
@@ -66,6 +68,42 @@ def test_noise_is_the_least_that_keeps_to_the_budget_and_composes():
     assert noise_for(2.0, 1e-5, 0.1, 50) > noise
     assert noise_for(1.0, 1e-5, 0.1, 5) > noise
     assert noise_for(2.0, 1e-5, 1.0, 5) > noise
+
+
+def test_an_epsilon_out_of_reach_is_refused_and_the_least_one_named():
+    for delta in (1e-5, 1e-3, 0.1):
+        assert least_epsilon(delta) == pytest.approx(max(0.0, spent(1e6, 1.0, 3, delta)), abs=1e-5)
+    with pytest.raises(InputError, match=r"epsilon is 0.001, which no noise .* at least 0.0035"):
+        METHODS.build("gradmm-dp", {**TOY, "epsilon": 0.001})
+    with pytest.raises(InputError, match=r"no noise reaches at delta 1e-05"):
+        noise_for(0.001, 1e-5, 1.0, 3)
+    with pytest.raises(InputError, match=r"no noise reaches"):
+        noise_for(np.nextafter(least_epsilon(1e-5), 1), 1e-5, 1.0, 3)
+    least = 1.1 * least_epsilon(1e-5)
+    assert spent(noise_for(least, 1e-5, 1.0, 3), 1.0, 3, 1e-5) <= least
+
+
+def test_releases_of_two_epsilons_do_not_cancel_their_noise(pool):
+    """With one noise in two sizes, two releases are two equations for the clipped sum."""
+    learner = PromptLearner(
+        pool.services.model("phi-1.5"), "phi-1.5", ["bando", "some"], " It was", "labels"
+    )
+    releases, sizes, clean = [], [], None
+    for epsilon in (1.0, 8.0):
+        method = METHODS.build("gradmm-dp", {**TOY, "epsilon": epsilon, "real_rows": 10})
+        mechanism = method._mechanism(pool)
+        assert mechanism.rate == 1.0, "both see all rows"
+        rows = learner.rows_of(pool, np.flatnonzero(pool.labels == 0))
+        clean = Mechanism(mechanism.clip, 0.0, 1.0).release(
+            learner.layer_of_tokens(rows, 0), learner.predictions(0), len(rows),
+            learner.gradient_shape, numpy_generator(1),
+        )  # fmt: skip
+        releases.append(method.gradient(learner, pool, 0, numpy_generator(1), "match"))
+        again = method.gradient(learner, pool, 0, numpy_generator(1), "match")
+        assert torch.equal(again, releases[-1]), "results can be repeated"
+        sizes.append(mechanism.noise)
+    solved = (sizes[0] * releases[1] - sizes[1] * releases[0]) / (sizes[0] - sizes[1])
+    assert float((solved - clean).norm()) > 0.5 * float((releases[1] - clean).norm())
 
 
 def advantage(epsilon, releases=3, trials=400):
