@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from benchmark.core.errors import UnavailableError
 from benchmark.core.journal import Journal
 from benchmark.core.method import register
 from benchmark.core.pool import Pool
@@ -107,6 +108,16 @@ class GradMMDP(GradMM):
                     f"{name} = {getattr(self, name)!r} reads the training rows without noise, "
                     "which no epsilon would cover"
                 )
+
+    def lacks(self) -> str:
+        """The accountant's library, where it is not installed."""
+        from methods.readable.accounting import require_accountant
+
+        try:
+            require_accountant()
+        except UnavailableError as error:
+            return str(error)
+        return ""
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Write and rank the candidates, and note what privacy that cost."""

@@ -168,3 +168,10 @@ def test_the_spent_budget_stands_beside_every_set_and_covers_the_ranking(pool, t
 def test_what_no_budget_covers_is_refused(wrong, words):
     with pytest.raises(InputError, match=words):
         METHODS.build("gradmm-dp", {**TOY, **wrong})
+
+
+def test_a_machine_without_the_accountant_is_told_before_work(monkeypatch):
+    method = METHODS.build("gradmm-dp")
+    assert method.lacks() == ""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install -c constraints.txt -e '.[dp]'" in method.lacks()
