@@ -1,6 +1,6 @@
 """What the full DiLM table would cost on 1 to 64 GPUs: `python docs/cluster_cost.py`.
 
-Seconds come from the rows of `leaderboards/results/dilm-offline.parquet`, measured on two CPU
+Seconds come from the SST-2 rows of `leaderboards/results/dilm-offline.parquet`, measured on two CPU
 cores; what turns them into seconds of other models on a GPU was not measured and is listed with
 the result. Jobs are then dealt out as the executor `ray` deals them: what is learned once per task,
 the sets of all tasks, the trainings of all tasks, one job a GPU.
@@ -49,7 +49,7 @@ class Measured:
     def read(cls, path: Path) -> Measured:
         """Read the rows of MiniLM, and what `dilm-cpu` learned once."""
         rows = pd.read_parquet(path)
-        rows = rows[rows.status == "ok"]
+        rows = rows[(rows.status == "ok") & (rows.task == "sst2")]
         tuned = rows[rows.learner == "minilm"]
         dilm = rows[rows.method == "dilm-cpu"].iloc[0]
         phases, params = json.loads(dilm.preparation), json.loads(dilm.params)
