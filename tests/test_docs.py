@@ -219,7 +219,8 @@ def test_every_method_has_a_page_with_all_its_parts(monkeypatch) -> None:
         assert all(f"| `{parameter}` |" in page for parameter in parameters), name
     assert "| `learning_rate` | `3e-07` |" in made["dilm"]
     assert "None is given" not in told  # every method of ours has its equation
-    assert "| `dilm-cpu` | dilm-offline | 1 | 5 | 20 | 78 min |" in made["dilm"]
+    cost = r"\| `dilm-cpu` \| dilm-offline \| \d+ \| 5 \| \d+ \| \d+ (s|min|h) \|"
+    assert re.search(cost, made["dilm"])  # as measured, whatever was published last
 
 
 def test_the_pages_say_what_the_code_has() -> None:
