@@ -29,8 +29,8 @@ def test_both_engines_follow_the_linear_schedule(checkpoints, texts, set_of):
         scores(checkpoints, texts, runs, engine=engine, **common)[0].scores
         for engine in ("auto", "padded")
     )
-    # Rounding, 1e-6 as a rule: Adam's first steps follow the sign of gradients near zero, and 1.5e-4
-    # was seen once. Another schedule ends 3e-2 away.
+    # Rounding, 1e-6 as a rule: Adam's first steps follow the sign of gradients near zero, and
+    # 1.5e-4 was seen once. Another schedule ends 3e-2 away.
     np.testing.assert_allclose(auto, padded, atol=1e-3)
     # DiLM's schedule for as many steps on the same batches ends elsewhere
     common = {"steps": 4, "dropout": 0.0, "learning_rate": 1e-2, "warmup": 0.0, "batch_size": 8}
