@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from benchmark.core.method import register
+from benchmark.core.parameters import require_positive
 from methods.tdd import CPU as OF_TDD
 from methods.tdd import TDD
 
@@ -45,8 +46,7 @@ class AttentionLabels(TDD):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight <= 0:
-            raise ValueError(f"weight is {self.weight}; it must be positive")
+        require_positive(self, "weight")
 
     @property
     def attention(self) -> str:

@@ -13,7 +13,7 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.journal import Journal
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.needs import Needs
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator
 from benchmark.core.states import SECONDS, shared_part
@@ -118,8 +118,7 @@ class CondenseLM(Method):
         require_at_least(self, 0, "reward_rows", "looked_at", "coverage_weight")
         if not 0 < self.share <= 1:
             raise ValueError(f"share is {self.share}; it must lie in (0, 1]")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature is {self.temperature}; it must be positive")
+        require_positive(self, "temperature")
         if self.writer == ENDPOINT:
             raise ValueError(f"writer is {self.writer!r}, without the name of a model")
 

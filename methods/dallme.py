@@ -14,7 +14,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.journal import Journal
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.needs import Needs
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part, take_part
 from benchmark.core.threads import fixed_threads
@@ -115,8 +115,7 @@ class DaLLME(Method):
             self, 1, "restarts", "max_length", "steps", "corrector_steps", "batch_size", "beam"
         )
         require_at_least(self, 0, "corrections", "inverter_rows")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be positive")
+        require_positive(self, "learning_rate")
 
     @property
     def uses_external_lm(self) -> bool:  # type: ignore[override]

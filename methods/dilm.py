@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.journal import Journal
 from benchmark.core.method import register
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
@@ -115,8 +115,7 @@ class DiLM(VanillaLM):
             "interval", "trajectories",
         )  # fmt: skip
         require_at_least(self, 0, "held_out")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be positive")
+        require_positive(self, "learning_rate")
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.method import Budget, Method, register
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
@@ -87,9 +87,7 @@ class FairTDD(Method):
             self, 1, "hidden", "steps", "batch", "passes", "evaluate_every", "selection_rows"
         )
         require_at_least(self, 0, "adversary")
-        for name in ("learning_rate", "inner_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        require_positive(self, "learning_rate", "inner_rate")
 
     @property
     def embeds_for(self) -> str:

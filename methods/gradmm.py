@@ -13,7 +13,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.needs import Needs
 from benchmark.core.outline import Outline
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.threads import fixed_threads
@@ -158,9 +158,7 @@ class GradMM(Method):
             "inner_steps", "starts", "writer_steps",
         )  # fmt: skip
         require_at_least(self, 0, "length")
-        for name in ("learning_rate", "rho"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        require_positive(self, "learning_rate", "rho")
         for name in ("share", "selection"):
             if not 0 < getattr(self, name) <= (1 if name == "share" else 0.5):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a share above 0")

@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.core.errors import UnavailableError
 from benchmark.core.journal import Journal
 from benchmark.core.method import register
+from benchmark.core.parameters import require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from methods.gradmm import SMOLLM2, GradMM
@@ -94,8 +95,7 @@ class GradMMDP(GradMM):
             raise ValueError(f"delta is {self.delta}; it must lie between 0 and 1")
         if self.epsilon <= (least := least_epsilon(self.delta)):
             raise ValueError(too_small(self.epsilon, self.delta, least))
-        if not self.clip > 0:
-            raise ValueError(f"clip is {self.clip}; it must be positive")
+        require_positive(self, "clip")
         private = {
             "head": self.head == "prompt",
             "writer": self.writer != "tiny",

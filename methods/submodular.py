@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.core.method import Selector, register
+from benchmark.core.parameters import require_positive
 from benchmark.core.pool import Pool
 from methods.submodular_functions import FacilityLocation, GraphCut, Objective, lazy_greedy
 
@@ -51,8 +52,7 @@ class Submodular(Selector):
     deterministic = True
 
     def __post_init__(self) -> None:
-        if self.weight <= 0:
-            raise ValueError(f"weight is {self.weight}; it must be positive")
+        require_positive(self, "weight")
 
     def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
         """Return `size` rows, in the order in which they were picked."""

@@ -14,7 +14,7 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.needs import Needs
 from benchmark.core.outline import Need, Outline
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
@@ -123,9 +123,7 @@ class TDD(Method):
     def __post_init__(self) -> None:
         require_at_least(self, 0, "steps", "length")
         require_at_least(self, 1, "epochs", "batch", "passes", "evaluate_every", "selection_rows")
-        for name in ("learning_rate", "inner_rate", "scale"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        require_positive(self, "learning_rate", "inner_rate", "scale")
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.core.journal import Journal
 from benchmark.core.method import Generator, register
 from benchmark.core.needs import Needs
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part, take_part
 from benchmark.core.threads import fixed_threads
@@ -88,8 +88,7 @@ class VanillaLM(Generator):
         require_at_least(self, 0, "max_length")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must lie in (0, 1]")
-        if self.lm_learning_rate <= 0:
-            raise ValueError(f"lm_learning_rate is {self.lm_learning_rate}; it must be positive")
+        require_positive(self, "lm_learning_rate")
 
     @property
     def uses_external_lm(self) -> bool:  # type: ignore[override]

@@ -1,8 +1,24 @@
-"""Modules in `reference/` are the plain ways that tests of several folders compare with."""
+"""What tests of several folders share; `reference/` has the plain ways to compare with."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent / "reference"))
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
+    import torch
+
+    from benchmark.core import threads
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
+    yield
+    torch.set_num_threads(before)

@@ -41,6 +41,13 @@ def require_at_least(adapter: Any, least: float, *names: str) -> None:
             raise ValueError(f"{name} is {getattr(adapter, name)}; it must be {least} or more")
 
 
+def require_positive(adapter: Any, *names: str) -> None:
+    """For a `__post_init__`: raise `ValueError` naming a parameter that is no number above 0."""
+    for name in names:
+        if not 0 < getattr(adapter, name) < float("inf"):
+            raise ValueError(f"{name} is {getattr(adapter, name)}; it must be positive")
+
+
 def check_parameter(cls: type, name: str, key: str, value: Any) -> Any:
     """Convert one parameter of `cls`; raises `InputError` naming the adapter and the parameter."""
     known = [field.name for field in dataclasses.fields(cls) if field.init]

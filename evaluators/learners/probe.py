@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.learner import TestTexts, register_learner
+from benchmark.core.parameters import require_positive
 from evaluators.linear import Linear, LinearLearner
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class Probe(LinearLearner):
     C: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.C < np.inf:
-            raise ValueError(f"C is {self.C}; it must be positive")
+        require_positive(self, "C")
 
     def weighs(self, rows: np.ndarray) -> float:
         """Features are dense: a row weighs the same however long its text."""

@@ -13,7 +13,7 @@ from benchmark.core.effort import LOADING, Effort
 from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 from benchmark.core.needs import Needs
-from benchmark.core.parameters import require_at_least
+from benchmark.core.parameters import require_at_least, require_positive
 
 if TYPE_CHECKING:
     from benchmark.core.finetune.recipe import Recipe
@@ -70,8 +70,7 @@ class TextToText(Learner):
     def __post_init__(self) -> None:
         require_at_least(self, 1, "epochs", "batch_size", "max_length", "full_epochs")
         require_at_least(self, 0, "lora_rank")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be positive")
+        require_positive(self, "learning_rate")
 
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]

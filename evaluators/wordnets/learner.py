@@ -15,6 +15,7 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts
 from benchmark.core.native import EMBEDDINGS
+from benchmark.core.parameters import require_positive
 
 if TYPE_CHECKING:
     from benchmark.core.wordnets.networks import Network
@@ -47,8 +48,7 @@ class WordNetwork(Learner):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
-        if not 0 < self.learning_rate < np.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be positive")
+        require_positive(self, "learning_rate")
 
     def params(self) -> dict[str, Any]:
         """Return the recipe's numbers; `native` only where it is set aside."""

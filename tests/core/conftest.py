@@ -64,17 +64,8 @@ def save_tiny_bert(folder: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch):
-    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
-    import torch
-
-    from benchmark.core import threads
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """All tests here."""
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Parameters are converted by their annotation, or refused by name."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.core.errors import InputError
-from benchmark.core.parameters import build, convert, parameters_of
+from benchmark.core.parameters import build, convert, parameters_of, require_positive
 
 quick = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 json_values = st.recursive(
@@ -124,3 +125,10 @@ def test_a_wrong_parameter_names_adapter_and_parameter(given, message):
     with pytest.raises(InputError) as caught:
         build(Example, "example", given)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_must_be_positive_is_a_number_above_zero(value):
+    require_positive(SimpleNamespace(rate=1e-9), "rate")
+    with pytest.raises(ValueError, match="rate is .*; it must be positive"):
+        require_positive(SimpleNamespace(rate=value), "rate")

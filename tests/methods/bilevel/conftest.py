@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.core import threads
 from benchmark.core.finetune.embedded import EmbeddedClassifier, EmbeddedRows
 from benchmark.core.finetune.pretrained import held
 from benchmark.core.seeding import isolated_torch_rng
@@ -17,13 +16,8 @@ from methods.tdd import TDD
 
 
 @pytest.fixture(autouse=True)
-def _single(monkeypatch):
-    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
-    yield
-    torch.set_num_threads(before)
+def _single(one_thread):
+    """All tests here."""
 
 
 @pytest.fixture

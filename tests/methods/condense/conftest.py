@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from benchmark.core import threads
 from benchmark.testing import toy_pool
 
 
 @pytest.fixture(autouse=True)
-def _single(monkeypatch):
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
-    yield
-    torch.set_num_threads(before)
+def _single(one_thread):
+    """All tests here."""
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from benchmark.core import threads
 from benchmark.core.assets import quiet_transformers
 from benchmark.core.seeding import isolated_torch_rng
 from benchmark.testing import toy_pool
@@ -13,17 +11,11 @@ from methods.inversion import fidelity, inverter
 
 
 @pytest.fixture(autouse=True)
-def _small_and_single(monkeypatch):
-    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
+def _small_and_single(one_thread, monkeypatch):
     for name, value in (("LAYERS", 1), ("WIDTH", 32), ("HEADS", 2), ("INNER", 48)):
         monkeypatch.setattr(inverter, name, value)
     monkeypatch.setattr(fidelity, "STEPS", (0, 1))
     inverter.held.cache_clear()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.core import threads
 from benchmark.core.seeding import isolated_torch_rng
 from benchmark.testing import toy_pool
 from methods.language_models import label_agreement, tiny
@@ -14,16 +13,10 @@ from methods.language_models.tiny import tiny_generator
 
 
 @pytest.fixture(autouse=True)
-def _small_and_single(monkeypatch):
-    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(threads, "feature_threads", lambda: 1)
+def _small_and_single(one_thread, monkeypatch):
     for name, value in (("LAYERS", 2), ("WIDTH", 32), ("HEADS", 2)):
         monkeypatch.setattr(tiny, name, value)
     monkeypatch.setattr(label_agreement, "ROWS", 4)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
