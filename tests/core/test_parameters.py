@@ -130,5 +130,5 @@ def test_a_wrong_parameter_names_adapter_and_parameter(given, message):
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_what_must_be_positive_is_a_number_above_zero(value):
     require_positive(SimpleNamespace(rate=1e-9), "rate")
-    with pytest.raises(ValueError, match="rate is .*; it must be positive"):
+    with pytest.raises(ValueError, match=r"rate is .*; it must be positive"):
         require_positive(SimpleNamespace(rate=value), "rate")
