@@ -41,11 +41,11 @@ def index_page(results: Path, published: Path) -> Page:
             Section(
                 "",
                 (
-                    "One page a suite, each computed from the rows in leaderboards/results by "
-                    "python -m benchmark leaderboard --suite NAME --check. Below, for each suite "
-                    "and learner, the places that the data leave open at the largest budget, "
-                    "averaged over the tasks: from 1 + the number of methods shown to be better, "
-                    "to the number of methods less those shown to be worse.",
+                    "One page per suite, computed from the rows in leaderboards/results; python -m "
+                    "benchmark leaderboard --suite NAME --check compares the two. Below, for each "
+                    "suite and learner, the best and the worst place that a method may have at the "
+                    "largest budget, averaged over the tasks: 1 + the number of methods shown to "
+                    "be better, and the number of methods less those shown to be worse.",
                 ),
                 tables=(Table("", head, tuple(lines)),),
             ),
