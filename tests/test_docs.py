@@ -98,7 +98,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the files and adapters that the pages speak of."""
     for registry in (METHODS, LEARNERS):
         registry.names()
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        # Not what other tests' modules and plug-ins have registered in this process.
+        own = {
+            name: entry
+            for name, entry in registry._entries.items()
+            if f"{getattr(entry.target, '__module__', '')}.".startswith(f"{registry.package}.")
+        }
+        monkeypatch.setattr(registry, "_entries", own)
     for number, path in enumerate(PAGES):
         for code in fenced(path, "python"):
             if "@register" in code:

@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmark.cli import flags
 from benchmark.cli.console import output
 from benchmark.core.errors import InputError
-from benchmark.core.learner import LEARNERS
+from benchmark.core.learner import LEARNERS, Learner
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS
 from benchmark.core.parameters import parameters_of
@@ -126,14 +126,10 @@ def _learners(library: Library) -> Lines:
         if _needs_parameters(LEARNERS.cls(name)) - set(LEARNERS.entry(name).preset):
             continue  # a kind of learner that stands for none without a model
         learner = LEARNERS.build(name)
-        wanted = [*learner.models, *map(_model_of(library), learner.encoders)]
-        specs = [library.catalogue.model(model) for model in wanted if model]
-        absent = [spec.hub for spec in specs if library.assets.local_model(spec)[0] is None]
-        there = f"from the hub: {', '.join(absent)}" if absent else "yes"
         lines.append(
             {
                 "name": name,
-                "available": there,
+                "available": _availability(library, learner),
                 "deterministic": learner.deterministic,
                 "what": _summary(LEARNERS.cls(name)),
             }
@@ -149,8 +145,16 @@ def _needs_parameters(cls: type) -> set[str]:
     }
 
 
-def _model_of(library: Library) -> Callable[[str], str]:
-    return lambda encoder: library.catalogue.encoder(encoder).model
+def _availability(library: Library, learner: Learner) -> str:
+    """Whether a learner's models are here; one that names an unknown model hides no other."""
+    catalogue = library.catalogue
+    try:
+        encoders = [catalogue.encoder(encoder).model for encoder in learner.encoders]
+        specs = [catalogue.model(model) for model in (*learner.models, *encoders) if model]
+    except InputError as error:
+        return f"no: {str(error).partition('.')[0]}"
+    absent = [spec.hub for spec in specs if library.assets.local_model(spec)[0] is None]
+    return f"from the hub: {', '.join(absent)}" if absent else "yes"
 
 
 def _tasks(library: Library) -> Lines:

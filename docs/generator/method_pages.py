@@ -41,11 +41,18 @@ def pages(results: Path) -> dict[str, str]:
 
 
 def _adapters() -> dict[str, list[str]]:
-    """Built-in adapters: the name of each class to all names it is registered under."""
+    """Built-in adapters: the name of each class to all names it is registered under.
+
+    A plug-in that happens to be installed, or a class that a program registered for itself, has
+    no place in the project's own pages.
+    """
     groups: dict[type, list[str]] = {}
     for name in METHODS.names():
-        if not METHODS.entry(name).plugin:
-            groups.setdefault(METHODS.cls(name), []).append(name)
+        if METHODS.entry(name).plugin:
+            continue
+        cls = METHODS.cls(name)
+        if cls.__module__.startswith(f"{METHODS.package}."):
+            groups.setdefault(cls, []).append(name)
     return {
         min(names, key=lambda name: (len(METHODS.entry(name).preset), len(name))): names
         for names in groups.values()

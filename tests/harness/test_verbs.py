@@ -36,6 +36,15 @@ def test_list_gives_json_of_every_kind(world, store, cli) -> None:
     assert "transformer" not in learners  # a kind without a model
 
 
+def test_a_learner_whose_encoder_is_unknown_hides_no_other(world, store, cli) -> None:
+    assert cli("list", "learners", *world.flags(store)).code == 0  # registers `tiny-probe`
+    told = cli("list", "learners", "--json")  # without the file that defines its encoder
+    assert told.code == 0, told.err
+    available = {line["name"]: line["available"] for line in json.loads(told.out)}
+    assert available["tiny-probe"] == "no: unknown encoder 'tiny'"
+    assert available["tfidf-lr"] == "yes"
+
+
 def test_list_and_show_sets(world, store, cli) -> None:
     sets = json.loads(cli("list", "sets", "--json", *world.flags(store)).out)
     assert len(sets) == 2 * 3 * 2 * 3  # tasks, methods, DPC, sets
