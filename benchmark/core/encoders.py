@@ -16,7 +16,7 @@ from benchmark.core.assets import load_encoder, load_tokenizer, model_fingerprin
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, combine
 from benchmark.core.services import Columns
-from benchmark.core.threads import fixed_threads
+from benchmark.core.threads import at_once
 
 TOKENS_PER_BATCH = 8_192
 ROWS_PER_CHUNK = 1_024  # the tokenizer keeps a hundred bytes a token until a chunk is done
@@ -96,18 +96,24 @@ class Encoder:
         self.model = load_encoder(folder).to(self.device, getattr(torch, spec.dtype))
 
     def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
-        """Return features of n texts (or pairs), float32, shape (n, d)."""
+        """Return features of n texts (or pairs), float32, shape (n, d).
 
+        On a CPU each thread computes batches of its own, alone: sums are then made in one order
+        however many threads there are, so that features do not depend on the cores at hand.
+        """
         fields = self._tokenise([list(column) for column in columns.values()])
         lengths = np.array([len(ids) for ids in fields["input_ids"]])
         features = np.empty((len(lengths), self.model.config.hidden_size), dtype=np.float32)
-        with fixed_threads():
-            done = 0
-            for rows in length_batches(lengths, TOKENS_PER_BATCH):
-                features[rows] = self._forward(
-                    {name: [values[i] for i in rows] for name, values in fields.items()}
-                )
-                done += len(rows)
+
+        def one(rows: np.ndarray) -> int:
+            batch = {name: [values[i] for i in rows] for name, values in fields.items()}
+            features[rows] = self._forward(batch)
+            return len(rows)
+
+        done = 0
+        with at_once(1 if self.device.type == "cuda" else None) as each:
+            for count in each(one, length_batches(lengths, TOKENS_PER_BATCH)):
+                done += count
                 if progress is not None:
                     progress(done, len(lengths))
         return features

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 
 def usable_cores() -> int:
@@ -16,10 +17,10 @@ def usable_cores() -> int:
 
 
 def feature_threads() -> int:
-    """Threads used for what is stored: one number per machine, whatever the executor.
+    """Threads used for what is stored: one number for a process's cores, whatever the executor.
 
     Float sums depend on how work is cut up between threads; a fixed number makes every executor
-    compute the same bits.
+    compute the same bits. What `at_once` maps over does not depend on it at all.
     """
     return min(8, usable_cores())
 
@@ -48,4 +49,27 @@ def fixed_threads() -> Iterator[None]:
     try:
         yield
     finally:
+        torch.set_num_threads(before)
+
+
+Each = Callable[[Callable, Iterable], Iterator]
+
+
+@contextlib.contextmanager
+def at_once(threads: int | None = None) -> Iterator[Each]:
+    """Give a `map` that works on several items at once, each with one thread of torch's.
+
+    By default as many items as `feature_threads()`. Results come in the order of the items; when
+    one fails, those that have not begun are not begun.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(
+        threads or feature_threads(), initializer=lambda: torch.set_num_threads(1)
+    )
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

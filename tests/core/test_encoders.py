@@ -92,15 +92,40 @@ def test_batches_do_not_change_the_features(tiny_bert, monkeypatch, budget):
     assert features.tobytes() == encoder.encode(columns).tobytes()
 
 
-def test_threads_are_fixed_inside_and_set_back(tiny_bert, monkeypatch):
+def test_every_batch_is_computed_by_one_thread_alone_so_that_cores_change_no_bit(
+    tiny_bert, monkeypatch
+):
     before = torch.get_num_threads()
-    inside = []
-    monkeypatch.setattr(threads, "feature_threads", lambda: before + 1)
-    encode = Encoder._forward
+    inside, encode = [], Encoder._forward
     forward = lambda *args: inside.append(torch.get_num_threads()) or encode(*args)  # noqa: E731
     monkeypatch.setattr(Encoder, "_forward", forward)
-    Encoder(SPEC, tiny_bert).encode({"one": ["good film"]})
-    assert (inside, torch.get_num_threads()) == ([before + 1], before)
+    monkeypatch.setattr(encoders, "TOKENS_PER_BATCH", 16)
+    columns = {"one": [f"good film {'very ' * (n % 7)}" for n in range(40)]}
+    made = {}
+    for cores in (1, 3):
+        monkeypatch.setattr(threads, "usable_cores", lambda cores=cores: cores)
+        made[cores] = Encoder(SPEC, tiny_bert).encode(columns).tobytes()
+    assert made[1] == made[3]
+    assert (set(inside), torch.get_num_threads()) == ({1}, before)
+
+
+def test_a_batch_that_fails_is_raised_and_threads_are_set_back(tiny_bert, monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(encoders, "TOKENS_PER_BATCH", 8)
+    encoder, encode = Encoder(SPEC, tiny_bert), Encoder._forward
+    begun = []
+
+    def forward(self, fields):
+        begun.append(len(begun))
+        if len(begun) == 3:
+            raise MemoryError("no room")
+        return encode(self, fields)
+
+    monkeypatch.setattr(Encoder, "_forward", forward)
+    with pytest.raises(MemoryError, match="no room"):
+        encoder.encode({"one": ["good film"] * 200})
+    assert len(begun) < 40  # the rest were not begun
+    assert torch.get_num_threads() == before
 
 
 @quick

@@ -19,10 +19,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.func import functional_call  # noqa: E402
+from torch.func import functional_call, grad, vmap  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 
 from benchmark.core.assets import load_classifier, packaged_path  # noqa: E402
+from benchmark.core.finetune.embedded import EmbeddedRows  # noqa: E402
 from benchmark.core.library import Library, LibraryConfig  # noqa: E402
 from benchmark.core.method import METHODS, Budget  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng  # noqa: E402
@@ -115,6 +116,48 @@ def test_an_outer_step_is_faster_than_the_plain_one(pool, dpc):
         f" (replay), {middle['plain']:.2f} s plain: {middle['plain'] / middle['graph']:.2f} times"
     )
     assert middle["plain"] / middle["graph"] > 1.0
+
+
+@pytest.mark.parametrize(("dpc", "sets"), [(1, 4), (5, 4)])
+def test_several_sets_through_one_unroll_with_vmap(pool, dpc, sets):
+    """Why a set is made by itself: after the first step every set has weights of its own."""
+    method = METHODS.build("tdd-cpu")
+    source = transformer_source(method, pool)
+    layout = method.layout(Budget.dpc(dpc, 2))
+    made = [
+        first_values(method, source, pool, layout, 32, np.random.default_rng(seed))
+        for seed in range(sets)
+    ]
+    embeddings = torch.stack([one.embeddings.detach() for one in made])
+    targets = torch.stack([one.labels().detach() for one in made])
+    start, rates = source.start(0), made[0].rates().detach()
+    direction = {name: torch.ones_like(w) for name, w in start.items()}  # an outer gradient
+
+    def along(given, wanted):
+        weights = start
+        for rate, rows in zip(rates, map(list, layout.order), strict=True):
+            batch = EmbeddedRows(given[rows], wanted[rows])
+            gradient = grad(lambda w, batch=batch: source.loss(w, batch))(weights)
+            weights = {name: w - rate * gradient[name] for name, w in weights.items()}
+        return sum((weights[name] * direction[name]).sum() for name in weights)
+
+    ways = {
+        "one by one": lambda: torch.stack(list(map(grad(along), embeddings, targets))),
+        "vmap": lambda: vmap(grad(along))(embeddings, targets),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found = {}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            begun = time.process_time()
+            found[name] = way()
+            seconds[name].append(time.process_time() - begun)
+    one, together = (min(values) for values in seconds.values())
+    ratio = one / together
+    print(f"\nDPC {dpc}, {sets} sets: vmap {together:.2f} s, {one:.2f} s alone: {ratio:.2f} times")
+    error = (found["one by one"] - found["vmap"]).norm() / found["one by one"].norm()
+    assert error < 0.02
+    assert ratio < 1.3  # beyond it, making several sets in one job would pay
 
 
 MEASURE = """
