@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from typing import Any
+
+from benchmark.core.threads import usable_cores
 
 PACKAGES = (
     "text-distillation-benchmark",
@@ -35,7 +36,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def describe_device() -> str:
-    """Name the GPU that torch sees, else the number of CPU cores and their architecture."""
+    """Name the GPU that torch sees, else the CPU cores this process may use, and their kind."""
     try:
         import torch
 
@@ -43,4 +44,5 @@ def describe_device() -> str:
             return torch.cuda.get_device_name(0)
     except ImportError:
         pass
-    return f"CPU, {os.cpu_count()} cores, {platform.machine()}"
+    cores = usable_cores()
+    return f"CPU, {cores} core{'s' * (cores > 1)}, {platform.machine()}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.core.outline import Outline
+from benchmark.core.threads import usable_cores
 from benchmark.estimate import Costs, Todo, encodings, makespan
 from benchmark.store import Store
 
@@ -57,7 +57,7 @@ def _task(
     works: Sequence[Todo], costs: Costs, store: Store, workers: int
 ) -> tuple[float, float, list[set[str]]]:
     """Seconds of one task, those of native code, and for each cell what was not measured."""
-    slower = min(workers, os.cpu_count() or 1)
+    slower = min(workers, usable_cores())
     encoded: dict[str, float] = {}
     making: list[float] = []
     training: list[float] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.core.method import register
 from benchmark.core.pool import Pool
@@ -12,9 +12,21 @@ from methods.tdd import TDD
 if TYPE_CHECKING:
     from methods.bilevel.outer import OuterPlan
 
+CPU: dict[str, Any] = {
+    "learner": "minilm",
+    "steps": 600,
+    "length": 32,
+    "learning_rate": 0.03,
+    "inner_rate": 0.3,
+    "batch": 64,
+    "start": "words",
+    "ramp": 0.0,
+}
+"""As TDD's, with what made it converge: see `BPTT`."""
+
 
 @register("bptt", paper="deng2022remember")
-@register("bptt-cpu", paper="deng2022remember", learner="minilm", steps=600, length=32)
+@register("bptt-cpu", paper="deng2022remember", **CPU)
 class BPTT(TDD):
     """Embeddings and learning rates learned through many inner steps with momentum.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.cli.flags import numbers, split
 from benchmark.core.errors import InputError, did_you_mean
+from benchmark.core.threads import usable_cores
 from benchmark.core.toml_file import TomlFile
 from benchmark.executors import EXECUTORS
 from benchmark.plan import Options, parse_settings
@@ -117,8 +117,9 @@ def check_machine(executor: str, workers: int, timeout: float | None, memory: fl
     """Check the flags that say what a run works with; raises `InputError`."""
     if executor not in EXECUTORS:
         raise InputError(f"unknown executor {executor!r}. Known: {', '.join(EXECUTORS)}")
-    if not 1 <= workers <= 4 * (os.cpu_count() or 1):
-        raise InputError(f"--workers {workers}: 1 to {4 * (os.cpu_count() or 1)} make sense here")
+    most = 4 * usable_cores()
+    if not 1 <= workers <= most:
+        raise InputError(f"--workers {workers}: 1 to {most} make sense here")
     for flag, value in (("--timeout", timeout), ("--memory", memory)):
         if value is not None and not value > 0:
             raise InputError(f"{flag} {value}: a number above 0 is needed")

@@ -76,7 +76,7 @@ def test_jobs_are_dealt_out_to_workers() -> None:
 
 
 def test_workers_do_not_help_a_learner_that_uses_all_threads(cells, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("benchmark.forecast.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("benchmark.forecast.usable_cores", lambda: 2)
     bert = [cells["mood", dpc, "tiny-bert"] for dpc in ("2", "4")]
     tfidf = [cells["mood", dpc, "tfidf-lr"] for dpc in ("2", "4")]
     costs = Costs(trainings=[precedent(cell) for cell in (*bert, *tfidf)])
