@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.core.method import METHODS, Generator, Selector, register
+from benchmark.core.method import METHODS, Budget, Generator, Selector, register
 from benchmark.core.needs import Needs
+from benchmark.core.outline import Need, Outline
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 from benchmark.core.threads import fixed_threads
@@ -87,6 +88,21 @@ class Crossed(Generator):
     def needs_preparation(self) -> bool:
         """Whether the generator learns something once per pool."""
         return self.writer.needs_preparation
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """What the generator refuses, of the rows that it is to write."""
+        return self.writer.refuses(outline, self._written(budget))
+
+    def need(self, outline: Outline, budget: Budget) -> Need:
+        """Memory of the generator."""
+        return self.writer.need(outline, self._written(budget))
+
+    def effort(self, outline: Outline, budget: Budget) -> float:
+        """That of the generator; choosing takes less."""
+        return self.writer.effort(outline, self._written(budget))
+
+    def _written(self, budget: Budget) -> Budget:
+        return Budget(tuple(rows * self.oversample for rows in budget.per_class))
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Prepare the generator."""

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from benchmark.core.journal import Journal
-from benchmark.core.method import Generator, register
+from benchmark.core.method import Budget, Generator, register
 from benchmark.core.needs import Needs
+from benchmark.core.outline import Outline
 from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part, take_part
 from benchmark.core.threads import fixed_threads
+from methods.language_models.foresight import objection
 
 if TYPE_CHECKING:
     from benchmark.core.finetune.recipe import Recipe
@@ -99,6 +101,11 @@ class VanillaLM(Generator):
     def models(self) -> tuple[str, ...]:
         """The pretrained generator, if it is one."""
         return () if self.generator == "tiny" else (self.generator,)
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """A generator that is no causal language model, or rows that it has no room for."""
+        found = objection(self.generator, outline.models.get(self.generator), self.max_length)
+        return f"{found} (--set {self.name}.generator, {self.name}.max_length)" if found else ""
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Train the language model, or take the one that another variant has trained alike."""

@@ -14,10 +14,10 @@ from benchmark.core.assets import load_causal_lm, load_tokenizer, quiet_transfor
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
+from methods.language_models.foresight import SHORTEST_ROW
 from methods.language_models.serialise import Serialiser, longest_row
 
 DESCRIPTION = "generator.json"
-SHORTEST_CONTEXT = 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def fitting(plain: Serialiser, pool: Pool, context: int, max_length: int) -> Ser
         )
     made = Serialiser(plain.tokenizer, len(pool.classes), n_columns, plain.base, context)
     length = max_length or min(context, longest_row(made, pool.texts()))
-    if length < max(SHORTEST_CONTEXT, 3 * n_columns):
+    if length < max(SHORTEST_ROW, 3 * n_columns):
         raise BenchmarkError(
             f"rows of {length} tokens leave no room for new text: the generator's context is "
             f"{context}, max_length {max_length or 'the longest row of the pool'}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
+from methods.language_models.foresight import TINY_CONTEXT as CONTEXT
 from methods.language_models.generator import Generator, device, fitting
 from methods.language_models.serialise import Serialiser
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VOCABULARY = 4_000
-CONTEXT = 512
 LAYERS, WIDTH, HEADS = 4, 256, 4
 EOS = "<|endoftext|>"
 
