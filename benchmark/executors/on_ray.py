@@ -8,6 +8,7 @@ a node or the driver may end at any moment: what was reported is kept, the rest 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,9 +20,10 @@ from benchmark.core.threads import use_threads
 from benchmark.executors.base import Done, Executor, Limits, Report, key_of, unfinished
 from benchmark.executors.local import choose_local
 from benchmark.executors.order import Order
-from benchmark.executors.ray_cluster import Shared, connect, misfits
+from benchmark.executors.ray_cluster import Shared, connect, misfits, this_node
 from benchmark.work import Job, Message, TrainJob
 
+NODE_ID = "ray.io/node-id"  # a label that Ray gives every node
 AT_ONCE = 500  # tasks given to Ray, running or waiting: what an autoscaler sees of the demand
 TRIES = 3
 """How often a job is begun whose worker died: nodes fail, but some adapters kill every worker."""
@@ -35,6 +37,7 @@ class Attempt:
     finished: set[str] = field(default_factory=set)
     tries: int = 1
     lost: str = ""
+    turned_away: bool = False
 
     def left(self) -> Job | None:
         """The job without what came back; None if that is everything."""
@@ -44,8 +47,19 @@ class Attempt:
         return None if self.job.set_key in self.finished else self.job
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """What a node sends in place of a job's messages if it joined late and does not fit."""
+
+    node: str
+    why: str
+
+
 class OnRay(Executor):
     """Jobs as Ray tasks, retried on other workers where theirs died.
+
+    A node that joins later and does not fit is given no more jobs; the first of them is done
+    elsewhere.
 
     Raises `InputError` when the cluster cannot be reached, or a node does not see the store, the
     assets or the files of tasks under the driver's paths, or has another version installed, or
@@ -65,6 +79,7 @@ class OnRay(Executor):
         super().__init__(config, limits, report)
         self._ray = connect(address, workers)
         self._shared = Shared.of(config)
+        self._shunned: dict[str, str] = {}
         try:
             if found := misfits(self._ray, self._shared):
                 raise InputError("Ray: " + "; ".join(found))
@@ -93,8 +108,9 @@ class OnRay(Executor):
                     except StopIteration:
                         del running[stream]
                         left = attempt.left()
-                        if left is not None and attempt.tries < TRIES:
-                            attempt.tries += 1
+                        if left is not None and (attempt.turned_away or attempt.tries < TRIES):
+                            attempt.tries += not attempt.turned_away
+                            attempt.turned_away = False
                             running[self._submit(order, left)] = attempt
                             continue
                         if left is not None:
@@ -120,13 +136,27 @@ class OnRay(Executor):
             "max_retries": 0,  # `Attempt` counts them: only what is missing is done again
             "num_returns": "streaming",
         }
+        if self._shunned:
+            options["label_selector"] = {NODE_ID: f"!in({', '.join(self._shunned)})"}
         task = self._task.options(**options)
         return task.remote(job, self._shared, self.limits, options["num_cpus"])
 
     def _largest(self, resource: str) -> float:
         """What the best node has of a resource: a job that asked for more would wait for ever."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        return max((node.get(resource, 0.0) for node in nodes), default=0.0)
+        return max((node["Resources"].get(resource, 0.0) for node in self._nodes()), default=0.0)
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        """Nodes that are up and fit, as far as is known."""
+        nodes = self._ray.nodes()
+        return [node for node in nodes if node["Alive"] and node["NodeID"] not in self._shunned]
+
+    def _shun(self, found: Misfit) -> None:
+        if found.node in self._shunned:
+            return  # a job that was on its way there
+        self._shunned[found.node] = found.why
+        if not self._nodes():
+            raise InputError(f"Ray: no node is left that fits: {'; '.join(self._shunned.values())}")
+        warnings.warn(f"Ray: {found.why}; that node is given no more jobs", stacklevel=2)
 
     def _check_memory(self) -> None:
         wanted, most = self.limits.gigabytes, self._largest("memory") / 1e9
@@ -143,6 +173,10 @@ class OnRay(Executor):
             raise  # a defect of the benchmark: adapters' errors are records
         except self._ray.exceptions.RayError as error:
             attempt.lost = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return None
+        if isinstance(message, Misfit):
+            attempt.turned_away = True
+            self._shun(message)
             return None
         if isinstance(message, OSError | BenchmarkError):
             raise message
@@ -163,7 +197,7 @@ def _executor(config: LibraryConfig, limits: Limits, threads: int) -> Executor:
 
 def _perform(
     job: Job, shared: Shared, limits: Limits, threads: int
-) -> Iterator[Message | OSError | BenchmarkError]:
+) -> Iterator[Message | Misfit | OSError | BenchmarkError]:
     """Body of a Ray task: what a local worker would do, with its limits.
 
     Errors that end the run are sent as messages: Ray would wrap them in its own.
@@ -171,7 +205,8 @@ def _perform(
     use_threads(threads)
     try:
         if what := shared.missing():
-            raise InputError(f"Ray: a node that joined does not fit: {what}")
+            yield Misfit(this_node(), what)
+            return
         for _, message in _executor(shared.config, limits, threads).run([job]):
             if not isinstance(message, Done):
                 yield message

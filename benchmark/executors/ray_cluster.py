@@ -148,3 +148,10 @@ def misfits(ray: Any, shared: Shared) -> list[str]:
 
 def _look(shared: Shared) -> str:
     return shared.missing()
+
+
+def this_node() -> str:
+    """The id of the node on which a task runs."""
+    import ray
+
+    return ray.get_runtime_context().get_node_id()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,11 +52,11 @@ class Cluster:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start(self, name: str, *args: str) -> None:
-        """Start a node with one CPU, and wait until it says that it runs."""
+    def start(self, name: str, *args: str, within: Sequence[str] = ()) -> None:
+        """Start a node with one CPU, `within` another command; wait until it says that it runs."""
         log = self.folder / f"{name}.log"
         command = [
-            str(Path(sys.executable).with_name("ray")), "start", *args, "--num-cpus", "1",
+            *within, str(Path(sys.executable).with_name("ray")), "start", *args, "--num-cpus", "1",
             "--object-store-memory", OBJECT_STORE, "--disable-usage-stats", "--block",
         ]  # fmt: skip
         with log.open("w") as handle:
@@ -225,6 +225,28 @@ def test_a_node_that_stops_in_mid_run_costs_time_only(
     out = finish(driver)
     assert f"{runs(rough)} trainings" in out
     assert cli(*flags[:-2], *world.flags(calm)).code == 0
+    pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
+
+
+@pytest.mark.ray
+def test_a_node_that_joins_and_does_not_see_the_store_is_given_no_more_jobs(
+    world, tmp_path, cli, cluster, drive, rows_in
+) -> None:
+    hiding = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {tmp_path} && exec "$@"', "-"]
+    if subprocess.run([*hiding, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user cannot mount a file system of its own")
+    flags = [*SMALL, "--learners", "coin", "--dpc", "2,4", "--sets", "6", "--seeds", "4"]
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    driver = drive(*flags, *world.flags(rough))
+    wait_for_runs(rough, 1, driver)
+    cluster.start("blind", "--address", cluster.address, within=hiding)
+    try:
+        _, err = driver.communicate(timeout=400)
+        assert driver.returncode == 0, err
+        assert "is not the driver's directory; that node is given no more jobs" in err
+    finally:
+        cluster.kill("blind")
+    assert cli(*flags, *world.flags(calm)).code == 0
     pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
 
 
