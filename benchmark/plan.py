@@ -195,6 +195,7 @@ class _Planner:
             **place,
             "n_classes": task.n_classes,
             "task_note": task.note,
+            "method_note": method.note,
             "train_rows": facts.train_rows,
             "test_rows": facts.test_rows,
             "dropped_rows": facts.dropped,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -105,14 +106,16 @@ def setup_tables(board: Leaderboard) -> tuple[Table, ...]:
             + entries(*(_whole(figure) for figure in figures))
         )
     header = ("task", "metric", "note", "classes", "train rows", "test rows")
-    tables = [Table("Tasks", header, tuple(rows), left=3)]
-    if not any(row[2].text for row in rows):
-        slim = tuple(row[:2] + row[3:] for row in rows)
-        tables = [Table("Tasks", header[:2] + header[3:], slim, left=2)]
-    methods = [(label, text) for row, label in board.labels.items() if (text := _parameters(row))]
+    tables = [_less_empty_notes(Table("Tasks", header, tuple(rows), left=3))]
+    methods = [
+        (label, note, text)
+        for row, label in board.labels.items()
+        if any((note := _note(board, row), text := _parameters(row)))
+    ]
     if methods:
-        rows = tuple(entries(label, text) for label, text in methods)
-        tables.append(Table("Methods", ("method", "parameters"), rows, left=2))
+        rows = tuple(entries(*method) for method in methods)
+        table = Table("Methods", ("method", "note", "parameters"), rows, left=3)
+        tables.append(_less_empty_notes(table))
     recipes = [
         (learner, recipe) for learner in board.learners for recipe in _recipes(board, learner)
     ]
@@ -220,6 +223,22 @@ def _recipes(board: Leaderboard, learner: str) -> list[str]:
         if cell.id.learner == learner and isinstance(recipe := cell.info.get("recipe"), Mapping)
     )
     return sorted((text for text in found if text), key=lambda text: (-found[text], text))
+
+
+def _less_empty_notes(table: Table) -> Table:
+    """The table without its column of notes if there is none."""
+    at = table.header.index("note")
+    if any(row[at].text for row in table.rows):
+        return table
+    rows = tuple(row[:at] + row[at + 1 :] for row in table.rows)
+    return replace(
+        table, header=table.header[:at] + table.header[at + 1 :], rows=rows, left=table.left - 1
+    )
+
+
+def _note(board: Leaderboard, row: RowKey) -> str:
+    infos = [cell.info for cell in board.cells if cell.row == row]
+    return str(_first(infos, "method_note") or "")
 
 
 def _parameters(row: RowKey) -> str:

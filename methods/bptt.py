@@ -33,8 +33,17 @@ class BPTT(TDD):
     Algorithm 1 of the report on distillation by back-propagation through time, which carries
     Remember the Past (Deng and Russakovsky, NeurIPS 2022) over to text: momentum SGD inside,
     weights kept step by step, one Hessian-vector product a step on the way back, Adam outside.
-    Labels are the classes, not learned. The report's runs did not converge; here the method has
-    been run on toy data only, and what makes it converge is still to be found.
+    Labels are the classes, not learned.
+
+    The report's runs did not converge (61% at best on SST-2). Here it is the start that decides.
+    On SST-2 with MiniLM and one row a class (20,000 training rows, looked at on carved ones), two
+    inner steps with first rate 0.3 and outer steps of 0.03 came from noise to 58.6% of the
+    selection rows after 150 outer steps and 62.2% after 300, from the words of real rows to 78.7%
+    after 150 and 78.9% after 200. Noise is N(0, 1): its vectors are some twenty times as long as
+    those of words, and AdamW's steps, all of one size, hardly turn them. Five inner steps from
+    noise with first rate 0.1 stayed near a guess for 120 outer steps. So `bptt-cpu` starts from
+    words, with all inner steps from the first outer step on: 85.6% of the selection rows after 600
+    steps, still rising, and 77.9 +- 1.6 on the test split over 20 trainings on one such set.
 
     Parameters
     ----------
@@ -52,6 +61,10 @@ class BPTT(TDD):
     """
 
     seeded_as = ""
+    note = (
+        "converges from the words of real rows, hardly from noise (78.7 against 58.6% of SST-2's "
+        "selection rows after 150 outer steps)"
+    )
 
     labels: Literal["soft", "hard", "unrestricted"] = "hard"
     learner: str = "bert-base"

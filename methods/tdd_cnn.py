@@ -78,6 +78,13 @@ class TDDCnn(TDD):
     toy = {**TDD.toy, "learner": "glove-50d"}
 
     @property
+    def note(self) -> str:  # type: ignore[override]
+        """Which of the two settings it is."""
+        if self.initial == "fixed":
+            return "tested from the one start that it was made for; compare with no random start"
+        return "the network is drawn anew for every training"
+
+    @property
     def start_seed(self) -> int | None:
         return FIXED_SEED if self.initial == "fixed" else None
 

@@ -59,7 +59,8 @@ class Method(ABC):
     `needs` (cores and share of a GPU that making a set or learning takes on a cluster),
     `seeded_as` (draws the random numbers of the method of that name, so that what both learn alike
     is learned once; by default its own name), `reads_groups` (uses the group of each training row,
-    so that a task must have groups; they are then part of its sets' keys).
+    so that a task must have groups; they are then part of its sets' keys), `note` (what whoever
+    reads a table should know of it, in a sentence; pages show it beside the parameters).
     """
 
     name: ClassVar[str] = ""
@@ -71,6 +72,7 @@ class Method(ABC):
     toy: ClassVar[Mapping[str, Any]] = {}
     seeded_as: ClassVar[str] = ""
     reads_groups: ClassVar[bool] = False
+    note: ClassVar[str] = ""
     needs: ClassVar[Needs] = Needs()
 
     @abstractmethod
