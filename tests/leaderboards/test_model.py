@@ -1,4 +1,4 @@
-"""From rows to cells: status, statistics, order, reference, and what rows are refused."""
+"""From rows to cells: status, statistics, order and reference."""
 
 from __future__ import annotations
 
@@ -187,6 +187,30 @@ def test_one_set_makes_no_test_and_the_page_says_why(make_rows):
     assert "It says nothing of how another set" in render(board, "md")
 
 
+def test_nothing_is_bold_below_a_cell_that_cannot_be_ranked(make_rows):
+    rows = make_rows(
+        ["sst2"], {"random": 0.0, "k-centers": 0.1, "alone": 0.2}, ["probe"], ["5"], full=False
+    )
+    alone = rows.method == "alone"
+    one_set = rows[~alone | (rows["set_index"] == 0)].assign(
+        planned_sets=lambda kept: np.where(kept.method == "alone", 1, kept.planned_sets)
+    )
+    assert {cell.method for cell in build_leaderboard(rows).best} == {"alone"}
+    assert not build_leaderboard(one_set).best
+    lower = one_set.assign(score=one_set.score - 0.3 * (one_set.method == "alone"))
+    assert {cell.method for cell in build_leaderboard(lower).best} == {"k-centers"}
+
+
+def test_learners_whose_seeds_change_nothing_are_named(make_rows):
+    rows = make_rows(["sst2"], sets=4, seeds=3, dpcs=["5"])
+    fixed = rows.groupby(["method", "learner", "set_index"]).score.transform("first")
+    mixed = rows.assign(score=rows.score.where(rows.learner == "probe", fixed))
+    assert "tfidf-lr: the seed of a training changes nothing" in render(
+        build_leaderboard(mixed), "md"
+    )
+    assert "changes nothing" not in render(build_leaderboard(rows), "md")
+
+
 # The reference
 
 
@@ -235,67 +259,10 @@ def test_variants_of_a_method_show_what_differs_and_the_larger_is_the_reference(
     assert named.reference == "k-centers (encoder=bert-base)"
 
 
-# Rows that are refused
-
-
-def broken(rows: pd.DataFrame, **values) -> pd.DataFrame:
-    return rows.astype(dict.fromkeys(values, object)).assign(**values)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda r: r.drop(columns=["score", "info"]), "lack the columns score, info"),
-        (lambda r: broken(r, status="fine"), "status must be"),
-        (lambda r: broken(r, dpc="many"), "dpc must be a number"),
-        (lambda r: broken(r, dpc="-1"), "dpc must be a number"),
-        (lambda r: broken(r, info="{"), "not a JSON object"),
-        (lambda r: broken(r, params="[1]"), "not a JSON object"),
-        (lambda r: broken(r, score="high"), "score holds something that is no number"),
-        (lambda r: broken(r, planned_sets=None), "planned_sets has rows without a value"),
-        (lambda r: pd.concat([r, r.tail(1)]), "two rows for one run"),
-        (lambda r: r.head(0), "no rows"),
-    ],
-)
-def test_malformed_rows_are_refused_with_a_reason(rows, change, message):
-    with pytest.raises(InputError, match=message):
-        build_leaderboard(change(rows))
-
-
-def test_several_suites_need_a_name_and_an_unknown_one_gets_a_hint(make_rows):
-    frame = pd.concat([make_rows(suite="glue"), make_rows(suite="demo")])
-    assert build_leaderboard(frame, suite="demo").suite == "demo"
-    with pytest.raises(InputError, match="several suites, name one: demo, glue"):
-        build_leaderboard(frame)
-    with pytest.raises(InputError, match="Did you mean 'glue'"):
-        build_leaderboard(frame, suite="gleu")
+# The rows that were handed in
 
 
 def test_the_frame_that_was_handed_in_is_not_changed(rows):
     before = rows.copy()
     build_leaderboard(rows)
     pd.testing.assert_frame_equal(rows, before)
-
-
-def test_nothing_is_bold_below_a_cell_that_cannot_be_ranked(make_rows):
-    rows = make_rows(
-        ["sst2"], {"random": 0.0, "k-centers": 0.1, "alone": 0.2}, ["probe"], ["5"], full=False
-    )
-    alone = rows.method == "alone"
-    one_set = rows[~alone | (rows["set_index"] == 0)].assign(
-        planned_sets=lambda kept: np.where(kept.method == "alone", 1, kept.planned_sets)
-    )
-    assert {cell.method for cell in build_leaderboard(rows).best} == {"alone"}
-    assert not build_leaderboard(one_set).best
-    lower = one_set.assign(score=one_set.score - 0.3 * (one_set.method == "alone"))
-    assert {cell.method for cell in build_leaderboard(lower).best} == {"k-centers"}
-
-
-def test_learners_whose_seeds_change_nothing_are_named(make_rows):
-    rows = make_rows(["sst2"], sets=4, seeds=3, dpcs=["5"])
-    fixed = rows.groupby(["method", "learner", "set_index"]).score.transform("first")
-    mixed = rows.assign(score=rows.score.where(rows.learner == "probe", fixed))
-    assert "tfidf-lr: the seed of a training changes nothing" in render(
-        build_leaderboard(mixed), "md"
-    )
-    assert "changes nothing" not in render(build_leaderboard(rows), "md")
