@@ -31,7 +31,7 @@ class TDDCnn(TDD):
     """Word vectors in GloVe's space, soft labels and rates, learned through a small network.
 
     The setting of Sucholutsky and Schonlau: frozen vectors, every inner step takes the whole set,
-    five steps with a learning rate each. Two settings hide under the paper's name, and differ by
+    with a learning rate for each step. Two settings hide under the paper's name, and differ by
     tens of points: the network's weights are drawn anew for every outer step (`tdd-cnn`), or they
     are one fixed draw, on which the set is also tested (`tdd-cnn-fixed`). The second is no set for
     any other network; its native recipe brings the seed of its weights along, and the learner's own
@@ -41,10 +41,10 @@ class TDDCnn(TDD):
     probabilities for two classes as well, where it has one sigmoid; AdamW's usual moments and a
     linear schedule in place of Adam (0.5, 0.999) halved every ten epochs; rows as long as the
     pool's, not 400 words; all 400,000 words of GloVe; the best step is chosen on a split of the
-    pool. Rates and `scale` (which gives vectors the length of GloVe's) are first guesses after a
-    few trials on TREC's training rows: at 5 rows a class and 600 outer steps 27% of the selection
-    rows were right from random weights with them, 45% from fixed ones at (0.5, 0.02) and scale 1,
-    and both still rose; at (0.5, 0.05) and (0.1, 0.1) less was learned.
+    pool; twenty inner steps, not five, and rows that start from words of real rows, not from noise.
+    Why: on TREC with five rows a class (looked at on carved training rows), five inner steps came
+    to 19.1% of the selection rows after 300 outer steps from noise and to 22.2% from words, twenty
+    to 23.9% after 100 from noise, and from words to 44.6% after 100 and 47.5% after 300.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ class TDDCnn(TDD):
         dimensions; `glove-100d` is the paper's.
     network : the learner `text-cnn` or `text-rnn`, at its default size.
     initial : `random` or `fixed` weights.
+    scale : of noise; 0.4 gives its vectors the length of GloVe's.
 
     The others are TDD's.
 
@@ -66,11 +67,12 @@ class TDDCnn(TDD):
     learner: str = "glove-50d"
     network: Literal["text-cnn", "text-rnn"] = "text-cnn"
     initial: Literal["random", "fixed"] = "random"
-    steps: int = 2_000
+    steps: int = 1_000
     batch: int = 256
-    passes: int = 5
-    inner_rate: float = 2.0
+    passes: int = 20
+    inner_rate: float = 1.0
     learning_rate: float = 0.02
+    start: Literal["noise", "words"] = "words"
     scale: float = 0.4
     selection_rows: int = 1_000
 
