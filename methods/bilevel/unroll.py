@@ -13,6 +13,10 @@ loss's gradients for w[t+1] and v[t+1],
 and the batch's gradient is that of (grad l . c): one Hessian-vector product a step (Domke, AISTATS
 2012; Maclaurin et al., ICML 2015). Weights of earlier steps lie in a file, so that memory does not
 grow. Both give the same gradients.
+
+Sets are made one by one. From the first step on each has weights of its own, so `vmap` over sets
+shares no product of matrices: four of MiniLM's took 1.01 (one row a class) and 1.02 times less
+(five rows) of a CPU together than alone (`tests/performance/test_unroll_speed.py`).
 """
 
 from __future__ import annotations
