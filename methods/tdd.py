@@ -34,6 +34,8 @@ CPU: dict[str, Any] = {
     "batch": 64,
 }
 """What a CPU does within the hour: a small learner, fewer and shorter steps. See `TDD`."""
+FROM_WORDS: dict[str, Any] = {"start": "words", "passes": 2, "inner_rate": 0.3}
+"""What learns faster than noise on a CPU. See `TDD`."""
 LENGTHS = (64, 128, 256, 512)
 SELECTION_ROWS = 500
 
@@ -42,6 +44,7 @@ SELECTION_ROWS = 500
 @register("tdd-hard", paper="sucholutsky2021tdd", labels="hard")
 @register("tdd-unrestricted", paper="sucholutsky2021tdd", labels="unrestricted")
 @register("tdd-cpu", paper="sucholutsky2021tdd", **CPU)
+@register("tdd-words-cpu", paper="sucholutsky2021tdd", **(CPU | FROM_WORDS))
 @register("tdd-hard-cpu", paper="sucholutsky2021tdd", **CPU, labels="hard")
 @register("tdd-unrestricted-cpu", paper="sucholutsky2021tdd", **CPU, labels="unrestricted")
 class TDD(Method):
@@ -69,7 +72,9 @@ class TDD(Method):
     rate, learning rate): after 150 steps of 32 rows 0.582 at (0.1, 0.1), 0.654 at (1.0, 0.1), 0.640
     at (0.5, 0.3), 0.646 at (0.1, 0.03) with `scale` 0.05; but (0.1, 0.1) came no further in 500
     steps. After 300 of 64 rows (0.3, 0.03) came to 0.573 and to a rate of 1.3, steadily; from
-    `start="words"` it was behind at every look.
+    `start="words"` it was behind at every look, for a single inner step. With two, words are far
+    ahead: `tdd-words-cpu` had 78.7% of the selection rows right after 150 of 300 outer steps, where
+    `tdd-cpu` has 74.4% after 1,000.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.method import Budget, register
 from benchmark.core.pool import Pool
-from methods.tdd import CPU, TDD
+from methods.tdd import CPU, FROM_WORDS, TDD
 
 COSINE = {"search": "cosine"}
 WORDS = {"start": "words"}
@@ -23,8 +23,8 @@ WORDS = {"start": "words"}
 @register("tdd-text-words-cosine", paper="maekawa2024dilm", **WORDS, **COSINE)
 @register("tdd-text-cpu", paper="maekawa2024dilm", **CPU)
 @register("tdd-text-cosine-cpu", paper="maekawa2024dilm", **CPU, **COSINE)
-@register("tdd-text-words-cpu", paper="maekawa2024dilm", **CPU, **WORDS)
-@register("tdd-text-words-cosine-cpu", paper="maekawa2024dilm", **CPU, **WORDS, **COSINE)
+@register("tdd-text-words-cpu", paper="maekawa2024dilm", **(CPU | FROM_WORDS))
+@register("tdd-text-words-cosine-cpu", paper="maekawa2024dilm", **(CPU | FROM_WORDS), **COSINE)
 class TDDText(TDD):
     """A set of `tdd` with every embedding replaced by the nearest word embedding.
 
