@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from leaderboards.families import family_of
 from leaderboards.model import Leaderboard, RowKey
 from leaderboards.rounding import brief
@@ -16,6 +18,9 @@ from leaderboards.table import Table, entries
 
 FEW_SETS = 10
 """Below this a bootstrap interval is too narrow, and tests find little: the page says so."""
+
+MORE_ROWS = 1.2
+"""Times the budget's rows beyond which a page says so: shares of rows are rounded."""
 
 LAST_DATE = 253_402_300_800
 """The year 10000 in Unix seconds; beyond it there is no date to print."""
@@ -37,7 +42,7 @@ def summary_sentences(board: Leaderboard) -> tuple[str, ...]:
     if all(0 <= moment < LAST_DATE for moment in board.created):
         first, last = (f"{datetime.fromtimestamp(s, UTC):%Y-%m-%d}" for s in board.created)
         when = last if first == last else f"{first} to {last}"
-        where = f" on {', '.join(board.devices)}" if board.devices else ""
+        where = f" on {' and '.join(board.devices)}" if board.devices else ""
         told.append(f"Runs of {when} (UTC){where}.")
     return (" ".join(told),)
 
@@ -78,6 +83,7 @@ def reading_points(board: Leaderboard) -> tuple[str, ...]:
         )
     points += _repeats(board)
     points += _sampling(board)
+    points += _beyond_budget(board)
     if board.full_rows:
         names = ", ".join(board.labels[row] for row in board.full_rows)
         points.append(
@@ -223,6 +229,21 @@ def _recipes(board: Leaderboard, learner: str) -> list[str]:
         if cell.id.learner == learner and isinstance(recipe := cell.info.get("recipe"), Mapping)
     )
     return sorted((text for text in found if text), key=lambda text: (-found[text], text))
+
+
+def _beyond_budget(board: Leaderboard) -> list[str]:
+    """Say whose sets hold more rows than the DPC allows: such methods are compared all the same."""
+    times: dict[RowKey, list[float]] = {}
+    for cell in board.cells:
+        rows, classes = cell.averages["set_rows"], cell.info.get("n_classes")
+        if cell.id.dpc != "0" and classes and np.isfinite(rows):
+            times.setdefault(cell.row, []).append(rows / (float(cell.id.dpc) * classes))
+    return [
+        f"{board.labels[row]}: a set holds {brief(middle)} times the rows that the DPC allows, "
+        "and is compared with sets that keep to it."
+        for row, ratios in times.items()
+        if (middle := float(np.median(ratios))) > MORE_ROWS
+    ]
 
 
 def _less_empty_notes(table: Table) -> Table:

@@ -1,4 +1,4 @@
-"""What a page says of tasks, methods and learners: parameters, and notes where there are some."""
+"""What a page says of methods: parameters, notes where there are some, sets beyond the budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pandas as pd
 
 from leaderboards import build_leaderboard
-from leaderboards.caption import setup_tables
+from leaderboards.caption import reading_points, setup_tables
 from leaderboards.table import Table
 
 SETTINGS = {"herding": '{"encoder": "minilm"}'}
@@ -35,4 +35,19 @@ def test_a_methods_note_stands_beside_its_parameters_and_alone_where_it_has_none
     assert [[entry.text for entry in row] for row in noted.rows] == [
         ["random", "the floor", ""],
         ["herding", "", "encoder=minilm"],
+    ]
+
+
+def test_a_method_whose_sets_exceed_the_budget_is_named(make_rows):
+    rows = make_rows()
+    named = [point for point in reading_points(build_leaderboard(rows)) if "DPC allows" in point]
+    assert named == []
+    larger = rows["set_rows"].where(rows["method"] != "herding", 10 * rows["set_rows"])
+    named = [
+        point
+        for point in reading_points(build_leaderboard(rows.assign(set_rows=larger)))
+        if "DPC allows" in point
+    ]
+    assert [point.partition(",")[0] for point in named] == [
+        "herding: a set holds 10 times the rows that the DPC allows"
     ]
