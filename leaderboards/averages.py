@@ -149,14 +149,14 @@ def _column(board: Leaderboard, learner: str, dpc: str) -> Column | None:
 def _fewer(board: Leaderboard, one: Column) -> str:
     """Say for a heading how many tasks a column is over, if not over all with scores."""
     scored = {cell.id.task for cell in board.cells if cell.summary is not None}
-    return "" if len(one.tasks) == len(scored) else f" ({len(one.tasks)} tasks)"
+    return "" if len(one.tasks) == len(scored) else f" ({_tasks(len(one.tasks))})"
 
 
 def _mean(one: Column, key: RowKey) -> Entry:
     if cells := one.cells.get(key):
         value = float(np.mean([cell.mean for cell in cells]))
         return Entry(percent(value), partial=any(c.status != "ok" for c in cells), value=value)
-    return Entry(f"{NOTHING} ({one.scored[key]} tasks)" if one.scored[key] else "")
+    return Entry(f"{NOTHING} ({_tasks(one.scored[key])})" if one.scored[key] else "")
 
 
 def mean_places(cells: Sequence[CellResult]) -> tuple[float, float]:
@@ -192,3 +192,7 @@ def _interval(one: Column, key: RowKey, resamples: Resamples) -> Entry:
         return entry
     text = f"{entry.text} ({percent(bounds[0])} to {percent(bounds[1])})"
     return Entry(text, partial=entry.partial, value=entry.value)
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'s' * (count != 1)}"

@@ -74,7 +74,8 @@ class TDD(Method):
     steps. After 300 of 64 rows (0.3, 0.03) came to 0.573 and to a rate of 1.3, steadily; from
     `start="words"` it was behind at every look, for a single inner step. With two, words are far
     ahead: `tdd-words-cpu` had 78.7% of the selection rows right after 150 of 300 outer steps, where
-    `tdd-cpu` has 74.4% after 1,000.
+    `tdd-cpu` has 74.4% after 1,000. The peak of its rate is too high for a long run: of 1,000 steps
+    the 400th was the best (80.5%), then it fell below 60% and came back as the rate decayed.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ def test_a_method_with_few_tasks_has_no_average_and_spoils_none(make_rows):
     frame = frame[(frame.method != "tdd") | (frame.task == TASKS[0])]
     across = sections(render(build_leaderboard(frame), "md"))["Across learners"]
     assert "all 5" in across
-    assert re.search(r"\| tdd +\| +– \(1 tasks\) \|", across)
+    assert re.search(r"\| tdd +\| +– \(1 task\) \|", across)
 
 
 def test_coverage_names_causes_once_and_structural_skips_are_no_gap(rows, placeholder):
