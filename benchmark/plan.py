@@ -80,6 +80,7 @@ def make_plan(options: Options, library: Library) -> Plan:
     check_settings(options.settings)
     planner = _Planner(library, suite, protocol, options)
     cells: list[Cell] = []
+    useless: list[Cell] = []
     skipped: list[SkippedCell] = []
     for block in _blocks(suite, protocol, options):
         for task in tasks:
@@ -88,10 +89,12 @@ def make_plan(options: Options, library: Library) -> Plan:
                     skipped.append(SkippedCell(cell.record(unavailable)))
                 elif why := structural_mismatch(cell.method, cell.learner, catalogue.task(task)):
                     skipped.append(SkippedCell(cell.record(why, structural=True)))
+                    useless.append(with_models(library, cell))
                 else:
                     cells.append(with_models(library, cell))
     check_budgets(cells)
-    check_possible(cells)
+    # A wrong parameter would else pass for a set that the learner cannot use.
+    check_possible([*cells, *useless])
     _check_unique(cells, skipped)
     return Plan(suite, protocol, tuple(cells), tuple(skipped), options.keep_logits)
 

@@ -18,7 +18,13 @@ from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 from benchmark.core.threads import fixed_threads
-from methods.bilevel.foresight import TOKENS_A_WORD, Shape, inner_steps, outer_effort
+from methods.bilevel.foresight import (
+    TOKENS_A_WORD,
+    Shape,
+    inner_steps,
+    is_transformer,
+    outer_effort,
+)
 
 if TYPE_CHECKING:
     from methods.bilevel.learnable import Layout, Learnable
@@ -162,8 +168,14 @@ class TDD(Method):
         return None
 
     def refuses(self, outline: Outline, budget: Budget) -> str:
-        """Rows longer than the learner reads; a learner without such a size is not judged here."""
-        shape = Shape.of(outline.models.get(self.learner))
+        """A learner without embedding input, or rows longer than it reads."""
+        folder = outline.models.get(self.learner)
+        if is_transformer(folder) is False:
+            return (
+                f"{self.learner} is no transformer, so it has no embedding input: give --set "
+                f"{self.name}.learner=NAME of one"
+            )
+        shape = Shape.of(folder)
         if shape is None or self.length <= shape.longest:
             return ""
         return (

@@ -11,7 +11,7 @@ from benchmark.core.method import Budget, register
 from benchmark.core.needs import Needs
 from benchmark.core.outline import Need, Outline
 from benchmark.core.pool import Pool
-from methods.bilevel.foresight import inner_steps
+from methods.bilevel.foresight import inner_steps, is_transformer
 from methods.tdd import TDD, natural_length
 
 if TYPE_CHECKING:
@@ -91,8 +91,13 @@ class TDDCnn(TDD):
         return FIXED_SEED if self.initial == "fixed" else None
 
     def refuses(self, outline: Outline, budget: Budget) -> str:
-        """Nothing: a network on word vectors has no last position."""
-        return ""
+        """A learner that holds no word vectors; such a network has no last position."""
+        if not is_transformer(outline.models.get(self.learner)):
+            return ""
+        return (
+            f"{self.learner} is a transformer, and the network reads word vectors: give --set "
+            f"{self.name}.learner=glove-50d or the like"
+        )
 
     def need(self, outline: Outline, budget: Budget) -> Need:
         """Not told: these networks are small."""

@@ -50,6 +50,13 @@ class Shape:
         return self.layers * layer + (self.longest + 4) * self.width + self.width**2
 
 
+def is_transformer(folder: Path | None) -> bool | None:
+    """Whether a model's folder holds a transformer, and not word vectors; None if there is none."""
+    if folder is None:
+        return None
+    return (folder / "config.json").is_file() or any(folder.glob("*.gguf"))
+
+
 def longest(config: Mapping[str, Any]) -> int:
     """The most positions that a row can have, by a model's configuration."""
     most = int(config.get("max_position_embeddings", 512))

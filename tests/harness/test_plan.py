@@ -38,6 +38,16 @@ def test_a_row_longer_than_the_model_reads_is_refused(world, tmp_path, cli) -> N
     assert not (tmp_path / "s" / "sets").exists()
 
 
+def test_a_wrong_parameter_does_not_pass_for_a_set_that_no_learner_can_use(
+    world, tmp_path, cli
+) -> None:
+    flags = ["--suite", "toy", *TDD, "--learners", "tfidf-lr", *world.flags(tmp_path / "s")]
+    assert cli("plan", *flags).code == 0  # the cell does not apply, and that is all
+    refused = cli("plan", *flags, "--set", "tdd-cpu.length=65")
+    assert refused.code == 2
+    assert "length is 65, and tiny reads at most 64" in refused.message
+
+
 def test_a_set_that_needs_more_memory_than_there_is_is_refused(world, tmp_path, cli) -> None:
     flags = ["--suite", "toy", *TDD, *world.flags(tmp_path / "s")]
     for verb in ("plan", "run"):

@@ -40,6 +40,21 @@ def test_without_the_model_nothing_is_claimed(method) -> None:
     assert of.effort(outline, budget) > 0
 
 
+def test_a_learner_of_the_wrong_kind_is_refused(method, tmp_path) -> None:
+    transformer, vectors = tmp_path / "transformer", tmp_path / "vectors"
+    for folder, name in ((transformer, "config.json"), (vectors, "vectors.npy")):
+        folder.mkdir()
+        (folder / name).write_text("{}")
+    one = Budget((1, 1))
+    unrolled, network = method(learner="it"), TDDCnn(learner="it")
+    as_vectors = Outline((10, 10), models={"it": vectors})
+    as_transformer = Outline((10, 10), models={"it": transformer})
+    assert "it is no transformer, so it has no embedding input" in unrolled.refuses(as_vectors, one)
+    assert network.refuses(as_vectors, one) == ""
+    assert unrolled.refuses(as_transformer, one) == ""
+    assert "it is a transformer, and the network reads" in network.refuses(as_transformer, one)
+
+
 def test_effort_follows_steps_and_rows(method) -> None:
     outline, one = Outline((500, 500), words=np.full(1000, 15)), Budget((1, 1))
 
