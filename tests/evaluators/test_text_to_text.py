@@ -23,12 +23,8 @@ TEST = {"text": ["good film", "the bad film was poor", "great", "a", "was the fi
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _one_thread(one_thread):
     training._held.cache_clear()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

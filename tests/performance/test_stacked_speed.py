@@ -29,14 +29,6 @@ ROWS, RUNS, ROUNDS, STEPS = 10, 5, 12, 3
 FLOOR = 1.1  # measured: 1.26 to 1.55, on a machine that was busy with other work
 
 
-@pytest.fixture
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def model():
     config = transformers.BertConfig(
         hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512
@@ -62,7 +54,7 @@ def seconds(action):
     return (time.process_time() - started) / STEPS
 
 
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_a_step_of_five_runs_is_faster_than_five_steps(capsys):
     pretrained, examples, recipe = model(), rows_of_tokens(), Recipe()
     labels = torch.arange(ROWS) % 2

@@ -113,14 +113,6 @@ def some_texts(rng, n, mean, spread):
     return [f"w{a} w{b} w{c} {text}" for (a, b, c), text in zip(hints, texts, strict=True)], labels
 
 
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("kind", LENGTHS)
 @pytest.mark.parametrize("name", PLAIN)
 def test_runs_side_by_side(name, kind, one_thread, monkeypatch, tmp_path):

@@ -133,12 +133,8 @@ def make_set(seed: int, n: int = 6, columns=("text",), soft: bool = False) -> Di
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """All tests here."""
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,8 @@ pytest.register_assert_rewrite("in_context_runs")
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: a second thread only waits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """All tests here."""
 
 
 @pytest.fixture(scope="session")
