@@ -65,11 +65,10 @@ def at_once(threads: int | None = None) -> Iterator[Each]:
     import torch
 
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        threads or feature_threads(), initializer=lambda: torch.set_num_threads(1)
-    )
     try:
-        yield pool.map
+        with ThreadPoolExecutor(
+            threads or feature_threads(), initializer=lambda: torch.set_num_threads(1)
+        ) as pool:
+            yield pool.map  # what is not begun is cancelled as soon as its results are let go
     finally:
-        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -95,7 +95,7 @@ def test_batches_do_not_change_the_features(tiny_bert, monkeypatch, budget):
 def test_every_batch_is_computed_by_one_thread_alone_so_that_cores_change_no_bit(
     tiny_bert, monkeypatch
 ):
-    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # what a new thread begins with; `one_thread` sets it back
     inside, encode = [], Encoder._forward
     forward = lambda *args: inside.append(torch.get_num_threads()) or encode(*args)  # noqa: E731
     monkeypatch.setattr(Encoder, "_forward", forward)
@@ -103,29 +103,34 @@ def test_every_batch_is_computed_by_one_thread_alone_so_that_cores_change_no_bit
     columns = {"one": [f"good film {'very ' * (n % 7)}" for n in range(40)]}
     made = {}
     for cores in (1, 3):
-        monkeypatch.setattr(threads, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(threads, "feature_threads", lambda cores=cores: cores)
         made[cores] = Encoder(SPEC, tiny_bert).encode(columns).tobytes()
     assert made[1] == made[3]
-    assert (set(inside), torch.get_num_threads()) == ({1}, before)
+    assert (set(inside), torch.get_num_threads()) == ({1}, 2)
 
 
-def test_a_batch_that_fails_is_raised_and_threads_are_set_back(tiny_bert, monkeypatch):
-    before = torch.get_num_threads()
+@pytest.mark.parametrize("where", ["batch", "progress"])
+def test_what_fails_is_raised_and_batches_that_have_not_begun_are_not_begun(
+    tiny_bert, monkeypatch, where
+):
     monkeypatch.setattr(encoders, "TOKENS_PER_BATCH", 8)
     encoder, encode = Encoder(SPEC, tiny_bert), Encoder._forward
     begun = []
 
     def forward(self, fields):
         begun.append(len(begun))
-        if len(begun) == 3:
+        if where == "batch" and len(begun) == 3:
             raise MemoryError("no room")
         return encode(self, fields)
 
+    def progress(done, total):
+        if where == "progress":
+            raise MemoryError("no room")
+
     monkeypatch.setattr(Encoder, "_forward", forward)
     with pytest.raises(MemoryError, match="no room"):
-        encoder.encode({"one": ["good film"] * 200})
-    assert len(begun) < 40  # the rest were not begun
-    assert torch.get_num_threads() == before
+        encoder.encode({"one": ["good film"] * 400}, progress)
+    assert len(begun) < 100  # of two hundred
 
 
 @quick

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from benchmark.core.method import METHODS, Budget
-from benchmark.core.outline import Outline
+from benchmark.core.method import METHODS, Budget, Generator, register
+from benchmark.core.outline import Need, Outline
 
 GPT2 = {"architectures": ["GPT2LMHeadModel"], "n_positions": 64}
 LLAMA = {"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 64}
@@ -49,17 +49,30 @@ def test_of_the_generator_from_scratch():
     assert "reads at most 512 tokens" in build(513).refuses(outline, budget)
 
 
-def test_a_crossing_refuses_what_its_generator_would():
-    outline = Outline((10, 10))
+@register("toy-frugal")
+class Frugal(Generator):
+    """Writes at most twenty rows of a class."""
+
+    def generate(self, pool, label, size, rng, state):
+        return {"text": ["a row"] * size}
+
+    def refuses(self, outline, budget):
+        return "too many rows" if max(budget.per_class) > 20 else ""
+
+    def effort(self, outline, budget):
+        return float(budget.total)
+
+    def need(self, outline, budget):
+        return Need(8.0 * budget.total)
+
+
+def test_a_crossing_asks_its_generator_for_the_rows_that_are_written() -> None:
+    outline, five = Outline((10, 10)), Budget((5, 5))
+    thrice, often = (METHODS.build("toy-frugal+random", {"oversample": times}) for times in (3, 5))
+    assert thrice.refuses(outline, five) == ""
+    assert often.refuses(outline, five) == "too many rows"
+    assert (thrice.effort(outline, five), often.effort(outline, five)) == (30.0, 50.0)
+    assert thrice.need(outline, five).bytes == 8 * 30
     settings = {"settings": ("max_length=3",)}
-    told = METHODS.build("vanilla-lm-cpu+herding", settings).refuses(outline, Budget((5, 5)))
+    told = METHODS.build("vanilla-lm-cpu+herding", settings).refuses(outline, five)
     assert "leaves no room" in told
-    # The generator is asked for the rows that it is to write, not for those that are kept.
-    efforts = [
-        METHODS.build("vanilla-lm-cpu+herding", {"oversample": times}).effort(
-            outline, Budget((5, 5))
-        )
-        for times in (1, 100)
-    ]
-    alone = METHODS.build("vanilla-lm-cpu").effort(outline, Budget((500, 500)))
-    assert efforts[0] <= efforts[1] == alone
