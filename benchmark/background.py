@@ -10,7 +10,8 @@ from statistics import median
 
 from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
-from benchmark.tracking import Mirror, tracking_uri
+from benchmark.tracking import Mirror
+from benchmark.tracking_server import tracking_uri
 
 PAUSE_SECONDS = 1.0
 

@@ -3,41 +3,31 @@
 One experiment per suite, a parent run per cell, a child run per training. The rows are the truth:
 if the tracking server is down the work goes on, and `track --sync` sends what is missing. The
 store notes each run before and after it is sent, so that nothing is sent twice, whatever is killed.
-The only module that imports MLflow.
+Only this module and `tracking_server` import MLflow.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from benchmark.cell_means import CellMeans, cell_key, unsent_means
 from benchmark.core.keys import sha256_file, sha256_text
-from benchmark.core.locks import kernel_lock
 from benchmark.core.records import CellId
 from benchmark.preparations import Preparation, unsent_preparations
 from benchmark.schema import CELL
 from benchmark.store import Store
+from benchmark.tracking_server import make_database, quiet
 from benchmark.unsent_runs import UnsentRun, unsent_runs
 from leaderboards import page_files
 
 BATCH = 100
 METRICS_AT_ONCE = 1000
-SQLITE = "sqlite:///"
 MAX_ARTIFACT_BYTES = 2**20
 KIND = ("mlflow.experimentKind", "custom_model_development")
 """A tag by which MLflow's page opens on the table of runs, and not on traces of agents."""
-
-
-def tracking_uri(store: Path) -> str:
-    """Where MLflow's data goes: `MLFLOW_TRACKING_URI`, else a SQLite file in the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{store.resolve()}/mlflow.db"
 
 
 class Mirror:
@@ -49,11 +39,11 @@ class Mirror:
     def __init__(self, store: Store, uri: str) -> None:
         self.store = store
         self.uri = uri
-        with _quiet():
+        with quiet():
             from mlflow import MlflowClient
 
             begun = time.monotonic()
-            _make_database(uri)
+            make_database(uri)
             self.making_seconds = time.monotonic() - begun
             self.client = MlflowClient(tracking_uri=uri)
         self._experiments: dict[str, str] = {}
@@ -314,38 +304,3 @@ class Mirror:
             ).fetchone()
             self._environments[key] = json.loads(row[0]) if row else {}
         return self._environments[key]
-
-
-def _make_database(uri: str) -> None:
-    """Make MLflow's SQLite file, if there is none, beside its place and rename it there.
-
-    MLflow makes it in hundreds of steps and cannot go on after a kill between them.
-    """
-    if not uri.startswith(SQLITE):
-        return
-    from mlflow import MlflowClient
-
-    path = Path(uri.removeprefix(SQLITE))
-    with kernel_lock(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            return
-        temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)
-        MlflowClient(tracking_uri=f"{SQLITE}{temporary}").search_experiments(max_results=1)
-        temporary.rename(path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep MLflow's and its migrations' log lines out of the benchmark's output."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        logging.getLogger("mlflow").debug("MLflow took %.1f s", time.monotonic() - started)

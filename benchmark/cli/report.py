@@ -13,7 +13,7 @@ from benchmark.core.records import CellId
 from benchmark.frame import rows_frame
 from benchmark.runner import Summary
 from benchmark.store import Store
-from benchmark.tracking import tracking_uri
+from benchmark.tracking_server import tracking_uri
 from leaderboards import build_leaderboard, terminal_tables, write_files
 
 SHOWN = 3

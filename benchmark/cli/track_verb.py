@@ -10,7 +10,8 @@ from benchmark.cli import flags
 from benchmark.cli.report import mlflow_sentence
 from benchmark.core.errors import BenchmarkError, InputError
 from benchmark.store import Store
-from benchmark.tracking import Mirror, tracking_uri
+from benchmark.tracking import Mirror
+from benchmark.tracking_server import tracking_uri
 
 
 def add_to(app: typer.Typer) -> None:

@@ -186,7 +186,8 @@ def store(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's empty database, which takes it long to make."""
-    from benchmark.tracking import Mirror, tracking_uri
+    from benchmark.tracking import Mirror
+    from benchmark.tracking_server import tracking_uri
 
     root = tmp_path_factory.mktemp("mlflow")
     with pytest.MonkeyPatch.context() as patch:

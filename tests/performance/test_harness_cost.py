@@ -17,7 +17,8 @@ from benchmark.executors import Limits, choose_local
 from benchmark.plan import Options, make_plan
 from benchmark.runner import Runner
 from benchmark.store import Store
-from benchmark.tracking import Mirror, tracking_uri
+from benchmark.tracking import Mirror
+from benchmark.tracking_server import tracking_uri
 
 pytestmark = pytest.mark.performance
 
