@@ -60,7 +60,8 @@ def print_summary(
     for reason, cells in _grouped(summary.unavailable).items():
         print(f"not available: {_named(cells)}: {reason}")
     if summary.structural:
-        print(f"{summary.structural} cells do not apply: the learner cannot use such sets.")
+        plural = "cell does" if summary.structural == 1 else "cells do"
+        print(f"{summary.structural} {plural} not apply: the learner cannot use such sets.")
     if summary.unavailable and not allow_partial:
         print("Give --allow-partial to accept that (exit code 3 without it).")
     for reason, cells in _grouped(summary.failed).items():
