@@ -81,6 +81,35 @@ def test_all_centroids_are_inverted_at_once_class_after_class(pool, tmp_path, mo
     np.testing.assert_allclose(targets[3], mean / np.linalg.norm(mean), atol=1e-5)
 
 
+def test_the_control_takes_the_same_centroids(pool, tmp_path, monkeypatch):
+    """Set for set: same seeds, same clusters; the control's rows are those next to the targets."""
+    dallme, control = build(corrections=0), METHODS.build("dallme-nearest")
+    assert dallme.seeded_as == control.name
+    state, asked = prepared(dallme, pool, tmp_path), []
+    invert = Inversion.invert
+    monkeypatch.setattr(
+        Inversion,
+        "invert",
+        lambda self, targets, count: asked.append(targets) or invert(self, targets, count),
+    )
+    made = a_set(dallme, pool, state)
+    near = control.distil(pool, Budget.dpc(2, len(pool.classes)), numpy_generator(1))
+    features, (targets,) = np.asarray(pool.embed("minilm")), asked
+    rows = list(zip(*pool.texts().values(), strict=True))
+    for label in range(len(pool.classes)):
+        of_class = np.flatnonzero(pool.labels == label)
+        mine = targets[made.labels == label]
+        nearest = of_class[np.argmax(mine @ features[of_class].T, axis=1)]
+        picked = zip(*(near.columns[name] for name in pool.text_columns), strict=True)
+        chosen = [row for row, at in zip(picked, near.labels, strict=True) if at == label]
+        assert {rows[i] for i in nearest} <= set(chosen)
+
+
+def test_a_set_says_how_near_its_texts_are_to_their_centroids(pool, tmp_path):
+    notes = a_set(method := build(), pool, prepared(method, pool, tmp_path)).notes
+    assert -1 <= notes["centroid_cosine_least"] <= notes["centroid_cosine"] <= 1
+
+
 def test_an_encoder_of_another_dimension_is_named(pool, tmp_path):
     state = prepared(build(), pool, tmp_path)
     embed = pool._embed
