@@ -54,7 +54,12 @@ def judge(cells: Sequence[CellResult], reference: RowKey | None) -> list[CellRes
 
 
 def recovered_shares(cells: Sequence[CellResult]) -> list[CellResult]:
-    """Add (score - random) / (full - random), where the full data beats random rows."""
+    """Add (score - random) / (full - random) where the full data beats random rows, and score / full.
+
+    The second is the "recovered accuracy" of the TDD and DaLLME papers, which counts what a guess
+    would reach as recovered; it is left out where a score may be below 0 (the full data's is not
+    above it).
+    """
     full = {
         (c.id.task, c.id.learner): c.mean
         for c in cells
@@ -68,7 +73,8 @@ def recovered_shares(cells: Sequence[CellResult]) -> list[CellResult]:
         top = full.get((cell.id.task, cell.id.learner), float("nan"))
         floor = chance.get(family_of(cell.id), float("nan"))
         share = (cell.mean - floor) / (top - floor) if top > floor else float("nan")
-        shares.append(replace(cell, recovered=share))
+        plain = cell.mean / top if top > 0 else float("nan")
+        shares.append(replace(cell, recovered=share, of_full=plain))
     return shares
 
 

@@ -98,7 +98,8 @@ def _extra(cell: CellResult) -> dict[str, float]:
             f"{name}_low": of.ci_low if of else NAN,
             f"{name}_high": of.ci_high if of else NAN,
         }
-    return found | {name: cell.averages[name] for name in RARE}
+    found |= {name: cell.averages[name] for name in RARE}
+    return found | {"of_full": cell.of_full}
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Leaderboard], str]]] = {

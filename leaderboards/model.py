@@ -73,6 +73,7 @@ class CellResult:
     comparison: Comparison | None = None
     rank: Rank = field(default_factory=lambda: Rank(None, None))
     recovered: float = float("nan")
+    of_full: float = float("nan")
     fairness: Mapping[str, CellSummary] = field(default_factory=dict)
 
     @property

@@ -90,7 +90,8 @@ def _standings(board: Leaderboard, averages: list, resamples: Resamples) -> Sect
             f"{over}",
             f"Set means {against}: Hedges g is the lead in standard deviations of a set, P(better) "
             "the chance that a set of the method beats one of the reference. Recovered is (score − "
-            "random) / (full − random). ICC is the share of a run's variance that its set "
+            "random) / (full − random); of full is score / full, the recovered accuracy of the TDD "
+            "and DaLLME papers. ICC is the share of a run's variance that its set "
             "explains, the design effect by how much that inflates the variance of a mean.",
         ),
         tables=tuple(made),

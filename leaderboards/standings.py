@@ -12,7 +12,10 @@ from leaderboards.resamples import Resamples
 from leaderboards.rounding import NOTHING, decimals, p_value, percent
 from leaderboards.table import Entry, Table, entries, without_blanks
 
-HEADS = ("lead\n(95% interval)", "Hedges g", "P(better)", "recovered\n(%)", "ICC", "design\neffect")
+HEADS = (
+    "lead\n(95% interval)", "Hedges g", "P(better)", "recovered\n(%)", "of full\n(%)", "ICC",
+    "design\neffect",
+)  # fmt: skip
 
 
 def cell_standings(board: Leaderboard) -> list[Table]:
@@ -98,6 +101,7 @@ def _figures(cells: Sequence[CellResult]) -> tuple[Entry, ...]:
         _median([test.hedges_g for test in tests], lambda g: decimals(g, 2)),
         _median([test.probability_of_improvement for test in tests], lambda p: decimals(p, 2)),
         _median([cell.recovered for cell in cells], percent),
+        _median([cell.of_full for cell in cells], percent),
         _median([one.icc for one in complete], lambda icc: decimals(icc, 2)),
         _median([one.design_effect for one in complete], lambda effect: decimals(effect, 2)),
     )

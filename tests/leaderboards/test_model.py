@@ -18,7 +18,7 @@ CONTRACT = (
     "macro_f1 f1 matthews accuracy_f1 recovered distil_seconds train_seconds predict_seconds "
     "peak_memory_mb device set_rows set_words set_bytes set_floats copies overlap_train "
     "overlap_test sampling set_tokens distinct_1 distinct_2 label_agreement "
-    "low_overlap high_overlap"
+    "low_overlap high_overlap of_full"
 )
 
 
@@ -157,6 +157,16 @@ def test_recovered_share_is_0_for_random_and_grows_with_the_score(rows):
     assert (cells[cells.method == "random"].recovered == 0).all()
     assert cells[cells.method == "k-centers"].recovered.between(0.05, 0.4).all()
     assert cells[cells.method == "full"].recovered.isna().all()
+
+
+def test_the_share_of_full_is_the_recovered_accuracy_of_the_papers(rows):
+    cells = table(rows)
+    here = {"task": "mrpc", "learner": "probe"}
+    full = one(cells, method="full", **here)
+    random = one(cells, method="random", dpc="10", **here)
+    assert random.of_full == pytest.approx(random["mean"] / full["mean"], rel=1e-4)
+    assert (cells.of_full > cells.recovered.fillna(-1)).all(), "a guess counts as recovered"
+    assert "of_full" not in table(rows[rows.method != "full"]).columns
 
 
 def test_a_partial_cell_has_raw_figures_but_no_star_rank_or_place_in_the_family(make_rows, mark):
