@@ -94,9 +94,9 @@ def deviations(cell: CellResult, figure: Figure) -> list[str]:
 
 def _published(cell: CellResult) -> Iterator[Figure]:
     """Yield the figures of a cell: one for each table that has it, its own setting preferred."""
-    task, method, learner = (name for name, _ in _stand_ins(cell))
+    task, method, learner, dpc = (name for name, _ in _stand_ins(cell))
     by_table: dict[tuple[str, str], list[Figure]] = {}
-    for figure in figures().get((task, method, learner, cell.id.dpc), ()):
+    for figure in figures().get((task, method, learner, dpc), ()):
         by_table.setdefault((figure.paper, figure.source), []).append(figure)
     params = parse(cell.id.params)
     for found in by_table.values():
@@ -104,13 +104,14 @@ def _published(cell: CellResult) -> Iterator[Figure]:
 
 
 def _stand_ins(cell: CellResult) -> list[tuple[str, str]]:
-    """Return the paper's task, method and learner that a cell has, each with what is other."""
+    """Return the paper's task, method, learner and DPC of a cell, each with what is other."""
     named = {"task": cell.id.task, "method": cell.id.method, "learner": cell.id.learner}
     found = []
     for kind, name in named.items():
         other = protocols().get(kind, {}).get(name)
         found.append((other["of"], other["says"]) if other else (name, ""))
-    return found
+    other = protocols().get("budget", {}).get(found[0][0], {}).get(cell.id.dpc)
+    return [*found, (other["of"], other["says"]) if other else (cell.id.dpc, "")]
 
 
 def _setting(figure: Figure) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from benchmark.core.catalogue import Catalogue
 from leaderboards import build_leaderboard, render
 from leaderboards.fidelity import deviations, fidelity_table, figures, protocols
 
@@ -106,6 +107,33 @@ def test_every_listed_deviation_is_told(make_rows) -> None:
     assert line[5].endswith("3 × 5 runs (paper 20 × 5 runs)")
 
 
+def test_settings_are_named_as_the_catalogue_names_them() -> None:
+    named = {one.setting for found in figures().values() for one in found} - {""}
+    assert len(named) == 4
+    for setting in named:
+        name, _, value = setting.partition("=")
+        assert name == "encoder"
+        Catalogue.load().encoder(value)
+
+
+@pytest.mark.parametrize(
+    ("learner", "said"), [("distilbert-dallme", ""), ("distilbert", "200 steps of DiLM's recipe")]
+)
+def test_the_learner_with_the_papers_recipe_is_the_papers(make_rows, learner, said) -> None:
+    frame = {"tasks": ("imdb",), "methods": {"random": 0.0}, "dpcs": ("10",)}
+    (line,) = lines(fidelity_table(board_of(make_rows, learners=(learner,), **frame)))
+    assert line[6] == "60.8±2.7"
+    assert line[5].startswith(said or "20 × 5 runs")
+
+
+def test_a_budget_that_stands_in_is_told(make_rows) -> None:
+    frame = {"methods": {"dallme-cpu": 0.0}, "dpcs": ("12.5",), "learners": ("tfidf-lr",)}
+    (line,) = lines(fidelity_table(board_of(make_rows, tasks=("imdb",), **frame)))
+    assert line[1] == "12.5"
+    assert line[5].startswith("sized for a CPU; 25 rows, 0.1%, in place of 20")
+    assert fidelity_table(board_of(make_rows, tasks=("ag-news",), **frame)) is None
+
+
 def test_the_setting_of_a_row_chooses_its_figure_and_another_one_is_a_deviation(make_rows) -> None:
     def found(encoder):
         frame = make_rows(
@@ -118,7 +146,7 @@ def test_the_setting_of_a_row_chooses_its_figure_and_another_one_is_a_deviation(
     assert found("e5-base-v2")[6] == "60.5±2.0"
     assert "encoder" not in found("e5-base-v2")[5]
     assert found("minilm")[6] == "65.0±1.8"
-    assert "encoder=minilm (paper text-embedding-3-large)" in found("minilm")[5]
+    assert "encoder=minilm (paper openai-3-large)" in found("minilm")[5]
 
 
 def test_missing_runs_are_a_deviation(make_rows, mark) -> None:
