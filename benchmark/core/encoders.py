@@ -73,6 +73,17 @@ class EncoderSpec:
         return replace(self, prefix=self.prefix.replace("{classes}", ", ".join(classes)))
 
 
+def _require_room(spec: EncoderSpec, taken: int) -> None:
+    """Refuse a prefix that leaves no room: texts would be cut off, and all features alike."""
+    if spec.prefix and 2 * taken > spec.max_length:
+        raise InputError(
+            f"encoder {spec.name!r}: its prefix takes {taken} of the {spec.max_length} tokens that "
+            "it reads, more than half, so that texts would be cut off. Take the encoder without "
+            "the prompt, or define one with a shorter prefix or a larger max_length in a --tasks "
+            f"file. The prefix begins: {spec.prefix[:80]!r}"
+        )
+
+
 class Encodes(Protocol):
     """What makes features."""
 
@@ -90,6 +101,7 @@ class Encoder:
 
         self.spec = spec
         self.tokenizer = load_tokenizer(folder)
+        _require_room(spec, len(self.tokenizer(spec.prefix)["input_ids"]))
         self.tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Weights in bfloat16, not autocast: without gradients autocast casts them at every call.
@@ -161,6 +173,7 @@ class WordAverages:
 
         self.spec = spec
         self.words = held(folder)
+        _require_room(spec, len(self.words.ids(spec.prefix, spec.max_length)))
 
     def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
         """Return features of n texts (or pairs), float32, shape (n, d)."""

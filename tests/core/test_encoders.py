@@ -189,6 +189,19 @@ def test_a_prompt_names_the_classes_of_the_task(tiny_bert):
     np.testing.assert_allclose(features, plain(tiny_bert, columns, spec), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["transformer", "words"])
+def test_a_prompt_that_leaves_no_room_for_the_text_is_refused(tiny_bert, word_vectors, kind):
+    """Else every text would have the features of the prompt, and nobody would be told."""
+    spec = dataclasses.replace(SPEC, prefix="{classes} : ")
+    load = {
+        "transformer": lambda classes: Encoder(spec.for_classes(classes), tiny_bert),
+        "words": lambda classes: WordAverages(spec.for_classes(classes), word_vectors),
+    }[kind]
+    load(["good"])
+    with pytest.raises(InputError, match="takes .* of the 16 tokens that it reads, more than half"):
+        load(["good"] * 20)
+
+
 def test_fingerprints_of_models_know_nothing_of_endpoints(tiny_bert):
     """Those of stored features: the settings of before, whatever an endpoint adds."""
     from benchmark.core.assets import model_fingerprint
