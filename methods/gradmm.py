@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from methods.readable.learners import GradientLearner
 
 TINY = "tiny"
+DISAGREEING = "disagreeing"
+"""The note of a set that says which share of its rows the filter finds to be of another class."""
 CPU: dict[str, Any] = {
     "learner": "minilm",
     "head": "classifier",
@@ -74,10 +76,11 @@ class GradMM(Method):
     effect). Rows are ranked on a split that they were not written from, and the one classifier that
     filters labels is a logistic regression on real rows' features, or the prompted model itself
     without examples (four hand-written ones there). Budgets are exact, so that balancing makes an
-    easier class give up its nearest rows for further ones, and never shrinks it. Tokens are of
-    Latin letters and the marks .,!?'- alone. A `tiny` writer learns from the rows that are written
-    from. Values of the `-cpu` and
-    `-smollm2` variants are first guesses.
+    easier class give up its nearest rows for further ones, and never shrinks it; and where too few
+    candidates are of their class by the filter, others fill the set (their share is noted beside
+    it, as `disagreeing`). Tokens are of Latin letters and the marks .,!?'- alone, and no text
+    begins within a word. A `tiny` writer learns from the rows that are written from. Values of the
+    `-cpu` and `-smollm2` variants are first guesses.
 
     Parameters
     ----------
@@ -113,7 +116,11 @@ class GradMM(Method):
     """
 
     needs = Needs(gpus=1.0)
-    version = 2
+    version = 3
+    note = (
+        "all sets are chosen from one writing of candidates: intervals leave out the variance of "
+        "the optimisation"
+    )
     learner: str = "phi-1.5"
     head: Literal["prompt", "classifier"] = "prompt"
     writer: str = ""
@@ -166,6 +173,27 @@ class GradMM(Method):
             raise ValueError("an encoder writes nothing: head=classifier needs writer=tiny")
         if self.head == "classifier" and self.filter == "prompt":
             raise ValueError("filter=prompt asks a language model: it needs head=prompt")
+        for name, why in self.ignored().items():
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                raise ValueError(f"{name} = {value!r} would change nothing: {why}")
+
+    def ignored(self) -> dict[str, str]:
+        """Parameters that are not read beside the others, and why: only their defaults are taken.
+
+        They are part of the keys, so that another value would make the same sets once more.
+        """
+        found = {}
+        if self.head == "classifier":
+            why = "head=classifier asks for no label word"
+            found |= {"words": why, "prompt": why, "vocabulary": why}
+        if self.writer == TINY:
+            found["prefix"] = "a tiny writer reads the token of the class"
+        else:
+            found["writer_steps"] = "only writer=tiny is trained"
+        if self.filter != "features":
+            found["encoder"] = "only filter=features reads features"
+        return found
 
     @property
     def uses_external_lm(self) -> bool:  # type: ignore[override]
@@ -183,13 +211,17 @@ class GradMM(Method):
         return (self.encoder,) if self.filter == "features" else ()
 
     def refuses(self, outline: Outline, budget: Budget) -> str:
-        """A set of more rows of a class than candidates of it are written."""
+        """A set of as many rows of a class as candidates of it are written, or of more.
+
+        All sets would be the same one.
+        """
         most = max(budget.per_class, default=0)
-        if most <= self.candidates:
+        if most < self.candidates:
             return ""
         return (
             f"{most} rows of a class are asked for, and {self.candidates} candidates of each are "
-            f"written: give --set {self.name}.candidates={2 * most} or so"
+            "written, which leaves nothing to choose: give "
+            f"--set {self.name}.candidates={2 * most} or so"
         )
 
     def plan(self) -> ADMMPlan:
@@ -232,7 +264,10 @@ class GradMM(Method):
         texts = [row.texts for rows in chosen for row in rows]
         columns = {name: [row[i] for row in texts] for i, name in enumerate(pool.text_columns)}
         labels = np.repeat(np.arange(len(pool.classes)), budget.per_class)
-        return DistilledSet.of_texts(columns, labels, pool.classes, notes=self.notes(state))
+        notes = dict(self.notes(state))
+        if self.filter != "none":
+            notes[DISAGREEING] = float(np.mean([not row.agrees for rows in chosen for row in rows]))
+        return DistilledSet.of_texts(columns, labels, pool.classes, notes=notes)
 
     def notes(self, state: Path) -> Mapping[str, float]:
         """Facts of every set."""

@@ -31,12 +31,13 @@ class GradMMDP(GradMM):
     """Write readable rows from gradients that were released with differential privacy.
 
     Every look at the training rows is a release: each row of the class is sampled with the same
-    probability (`real_rows` of them on average), gradients are clipped one by one, and Gaussian
-    noise is added to their sum. An accountant (Rényi, of Opacus) composes *all* releases that a row
-    can be in: one for each batch of candidates, and one for the ranking, which the paper's code
-    makes without noise. The noise is the least that keeps the whole within `epsilon` at `delta`;
-    what was spent stands beside every set. All sets of a task are chosen from the same candidates,
-    and so cost nothing more.
+    probability (`real_rows` of them on average, or all where there are fewer), gradients are
+    clipped one by one, and Gaussian noise is added to their sum. An accountant (Rényi, of Opacus)
+    composes *all* releases that a row can be in: one for each batch of candidates of its class, and
+    one for the ranking, which the paper's code makes without noise. The noise is the least that
+    keeps the smallest class, whose rows are sampled most often, within `epsilon` at `delta`; what
+    was spent stands beside every set. All sets of a task are chosen from the same candidates, and
+    so cost nothing more.
 
     Nothing else reads the training rows: texts have a given length, the language model is a
     pretrained one, a row's label is checked by the prompted model alone. Public are the number of
@@ -46,8 +47,8 @@ class GradMMDP(GradMM):
     *Privacy is simulated.* Samples and noise come from the protocol's published seed, so that
     results can be repeated: whoever has the seed can take the noise off, and the sets of this
     benchmark protect nobody's data. `epsilon` is what the mechanism would cost with secret
-    randomness. Samples and noise are other ones for all other parameters, and so one set of
-    releases is no key to another; with secret randomness too, releases of the same rows with
+    randomness. Samples and noise are other ones for all other parameters and rows, and so one set
+    of releases is no key to another; with secret randomness too, releases of the same rows with
     several parameters would cost the sum of their epsilons.
 
     Different from the paper and its code: they fix the noise by the classical bound for one release
@@ -83,6 +84,7 @@ class GradMMDP(GradMM):
         "learner": "phi-1.5",
         "head": "prompt",
         "writer": "",
+        "writer_steps": GradMM.writer_steps,
         "epsilon": 4.0,
         "real_rows": 4,
     }
@@ -109,6 +111,10 @@ class GradMMDP(GradMM):
                     "which no epsilon would cover"
                 )
 
+    def ignored(self) -> dict[str, str]:
+        """No row is kept from the writing, so that none is selected for the ranking."""
+        return {**super().ignored(), "selection": "all rows are ranked on, with noise"}
+
     def lacks(self) -> str:
         """The accountant's library, where it is not installed."""
         from methods.readable.accounting import require_accountant
@@ -124,12 +130,13 @@ class GradMMDP(GradMM):
         from methods.readable.accounting import require_accountant, spent
 
         require_accountant()
-        mechanism = self._mechanism(pool)  # before any work, for it may raise
+        mechanisms = self._mechanisms(pool)  # before any work, for it may raise
         super().prepare(pool, rng, folder)
+        noise, rate = mechanisms[0].noise, max(mechanism.rate for mechanism in mechanisms)
         journal = Journal(folder)
-        journal.find("noise_multiplier", mechanism.noise)
+        journal.find("noise_multiplier", noise)
         journal.find("releases", self.releases)
-        journal.find("epsilon", spent(mechanism.noise, mechanism.rate, self.releases, self.delta))
+        journal.find("epsilon", spent(noise, rate, self.releases, self.delta))
 
     @property
     def releases(self) -> int:
@@ -147,8 +154,11 @@ class GradMMDP(GradMM):
     def gradient(
         self, learner: GradientLearner, pool: Pool, label: int, rng: np.random.Generator, use: str
     ) -> torch.Tensor:
-        """A noised gradient of a Poisson sample of the class."""
-        mechanism = self._mechanism(pool)
+        """A noised gradient of a Poisson sample of the class, where the learner is.
+
+        It is noised on the CPU, so that its noise is the same on every machine.
+        """
+        mechanism = self._mechanisms(pool)[label]
         rng = self._randomness(mechanism, pool, rng)
         members = np.flatnonzero(pool.labels == label)
         rows = mechanism.sample(members, rng)
@@ -157,12 +167,13 @@ class GradMMDP(GradMM):
             layer = learner.layer_of_tokens(learner.rows_of(pool, rows), label)
         shape = learner.gradient_shape
         group = learner.predictions(label)
-        return mechanism.release(layer, group, len(members), shape, rng)
+        released = mechanism.release(layer, group, len(members), shape, rng)
+        return released.to(learner.table.device)
 
     def _randomness(
         self, mechanism: Mechanism, pool: Pool, rng: np.random.Generator
     ) -> np.random.Generator:
-        """Of one release: another for every parameter, task, noise and rate.
+        """Of one release: another for every parameter, pool, noise and rate.
 
         The same noise in two sizes, or on two gradients, could be solved for.
         """
@@ -170,17 +181,22 @@ class GradMMDP(GradMM):
             "private-release",
             seed=int(rng.integers(2**63)),
             task=pool.task,
+            pool=pool.fingerprint,
             noise=mechanism.noise,
             rate=mechanism.rate,
             params=json.dumps(self.params(), sort_keys=True),
         )
         return numpy_generator(seed)
 
-    def _mechanism(self, pool: Pool) -> Mechanism:
-        """One for all classes; the smallest class, whose rows are sampled most often, decides."""
+    def _mechanisms(self, pool: Pool) -> list[Mechanism]:
+        """One for each class, whose rows are sampled at a rate of their own, all with one noise.
+
+        A row is of one class, so that the costs of classes do not add up (parallel composition):
+        the noise that the largest rate needs is enough for the others.
+        """
         from methods.readable.accounting import noise_for
         from methods.readable.private import Mechanism
 
-        rate = min(1.0, self.real_rows / int(pool.class_counts().min()))
-        noise = noise_for(self.epsilon, self.delta, rate, self.releases)
-        return Mechanism(self.clip, noise, rate)
+        rates = [min(1.0, self.real_rows / int(count)) for count in pool.class_counts()]
+        noise = noise_for(self.epsilon, self.delta, max(rates), self.releases)
+        return [Mechanism(self.clip, noise, rate) for rate in rates]

@@ -15,7 +15,7 @@ from methods.language_models.pretraining import GENERATOR
 from methods.readable.admm import Reading
 from methods.readable.learners import ClassifierLearner, GradientLearner, PromptLearner
 from methods.readable.projection import Projector
-from methods.readable.vocabulary import words_of_classes, writable
+from methods.readable.vocabulary import may_begin, words_of_classes, writable
 
 if TYPE_CHECKING:
     from methods.gradmm import GradMM
@@ -64,8 +64,10 @@ def open_projector(
             f"writer {method.writer!r} has {known:,} tokens, learner {method.learner!r} "
             f"{len(learner.table):,}: they must share a vocabulary"
         )
-    allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
-    return Projector(model, learner.table, allowed, method.top_k, method.order), readings
+    ids = writable(learner.tokenizer, len(learner.table))
+    allowed, first = torch.from_numpy(ids), torch.from_numpy(may_begin(learner.tokenizer, ids))
+    projector = Projector(model, learner.table, allowed, method.top_k, method.order, first)
+    return projector, readings
 
 
 def _prompts(method: GradMM, pool: Pool, learner: PromptLearner) -> list[Reading]:

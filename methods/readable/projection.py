@@ -28,14 +28,21 @@ class Projector:
     model : a causal language model; ids below the table's size mean the same to it.
     table : embeddings of the tokens, shape (V, d).
     allowed : ids that may be chosen.
+    first : those of them that may be the first of a text; all by default.
     """
 
     def __init__(
-        self, model: Any, table: torch.Tensor, allowed: torch.Tensor, k: int, order: Order
+        self,
+        model: Any,
+        table: torch.Tensor,
+        allowed: torch.Tensor,
+        k: int,
+        order: Order,
+        first: torch.Tensor | None = None,
     ) -> None:
-        self.model, self.table, self.order = model, table, order
+        self.model, self.table, self.k, self.order = model, table, k, order
         self.allowed = allowed.to(table.device)
-        self.k = min(k, len(allowed))
+        self.first = self.allowed if first is None else first.to(table.device)
         self.forwards = 0
         known = inspect.signature(model.forward).parameters
         # transformers 5.24 renamed the argument
@@ -62,14 +69,15 @@ class Projector:
         for place, x in enumerate(free):
             if place and len(between):
                 pending.append(torch.tensor(list(between), device=x.device).expand(n, -1))
-            near = self._nearest(x) if self.order == "nearest-first" else None
+            near = self._nearest_of_all(x) if self.order == "nearest-first" else None
             ids = torch.empty(x.shape[:2], dtype=torch.long, device=x.device)
             for t in range(x.shape[1]):
                 logits = self._read(torch.cat(pending, 1), cache)
                 ids[:, t] = (
-                    self._likely_near(logits, x[:, t]) if near is None
-                    else near[:, t].gather(1, logits.gather(1, near[:, t]).argmax(1, True))[:, 0]
-                )  # fmt: skip
+                    self._likely_near(logits, x[:, t], self.allowed if t else self.first)
+                    if near is None
+                    else near[t].gather(1, logits.gather(1, near[t]).argmax(1, True))[:, 0]
+                )
                 pending = [ids[:, t : t + 1]]
             chosen.append(ids)
         return chosen
@@ -81,16 +89,22 @@ class Projector:
         logits = self.model(input_ids=tokens, use_cache=True, logits_to_keep=1, **given).logits
         return logits[:, -1].float()
 
-    def _nearest(self, x: torch.Tensor) -> torch.Tensor:
-        """The k allowed tokens with the largest cosine at each position, shape (n, L, k)."""
-        table = normalize(self.table[self.allowed], dim=1)
-        flat = normalize(x.reshape(-1, x.shape[-1]), dim=1)
-        found = [
-            (part @ table.T).topk(self.k, dim=1).indices for part in flat.split(POSITIONS_AT_ONCE)
-        ]
-        return self.allowed[torch.cat(found)].view(*x.shape[:2], self.k)
+    def _nearest_of_all(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """At each position the k tokens that are nearest, of those that may stand there."""
+        later = self._nearest(x[:, 1:], self.allowed).unbind(1) if x.shape[1] > 1 else ()
+        return [self._nearest(x[:, :1], self.first)[:, 0], *later]
 
-    def _likely_near(self, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        likely = self.allowed[logits[:, self.allowed].topk(self.k, dim=1).indices]
+    def _nearest(self, x: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """The k of some ids with the largest cosine at each position, shape (n, L, k)."""
+        k = min(self.k, len(ids))
+        table = normalize(self.table[ids], dim=1)
+        flat = normalize(x.reshape(-1, x.shape[-1]), dim=1)
+        found = [(part @ table.T).topk(k, dim=1).indices for part in flat.split(POSITIONS_AT_ONCE)]
+        return ids[torch.cat(found)].view(*x.shape[:2], k)
+
+    def _likely_near(
+        self, logits: torch.Tensor, x: torch.Tensor, ids: torch.Tensor
+    ) -> torch.Tensor:
+        likely = ids[logits[:, ids].topk(min(self.k, len(ids)), dim=1).indices]
         distance = (self.table[likely] - x[:, None]).norm(dim=2)
         return likely.gather(1, distance.argmin(1, True))[:, 0]

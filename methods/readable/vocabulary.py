@@ -12,6 +12,8 @@ from benchmark.core.errors import InputError
 MARKS = ".,!?'-"
 LONGEST = 17
 """Characters of a token: longer ones are names of files and the like."""
+WITHIN = "##"
+"""How WordPiece marks a token that goes on with a word."""
 ANCHOR = "a"  # stands before a word, so that a tokenizer puts no start of text there
 
 
@@ -33,8 +35,19 @@ def writable(tokenizer: Any, size: int) -> np.ndarray:
     return np.array(kept, dtype=np.int64)
 
 
+def may_begin(tokenizer: Any, ids: np.ndarray) -> np.ndarray:
+    """Those of some ids that may be a text's first: none that WordPiece would put within a word.
+
+    It would be written out with its mark, as nothing stands before it. Byte-level tokens have no
+    such mark; any of them reads as the beginning of a word there.
+    """
+    tokens = tokenizer.convert_ids_to_tokens(ids.tolist())
+    return ids[[not token.startswith(WITHIN) for token in tokens]]
+
+
 def _is_readable(tokenizer: Any, number: int, token: str) -> bool:
-    text = token[2:] if token.startswith("##") else tokenizer.decode([number])
+    within = token.startswith(WITHIN)
+    text = token.removeprefix(WITHIN) if within else tokenizer.decode([number])
     word = text.strip()
     letters = word.replace("'", "")
     plain = letters.isalpha() and letters.isascii()

@@ -12,9 +12,11 @@ from benchmark.core.seeding import numpy_generator
 from benchmark.core.states import prepare_state
 from benchmark.testing import parametrize_with_method_checks, toy_pool
 from methods import gradmm
+from methods.readable.candidates import Candidate, save
 
 TOY = METHODS.cls("gradmm").toy
-PROMPT = {"head": "prompt", "learner": "phi-1.5", "writer": "", "filter": "prompt"}
+PROMPT = {"head": "prompt", "learner": "phi-1.5", "writer": "", "filter": "prompt",
+          "writer_steps": 1_000}  # fmt: skip
 
 
 @parametrize_with_method_checks(["gradmm"])
@@ -70,6 +72,16 @@ def test_writing_that_was_killed_goes_on(pool, tmp_path, monkeypatch):
     assert -1 <= found["gradient_cosine"] <= 1
 
 
+def test_texts_begin_with_what_may_begin_them(tmp_path, monkeypatch):
+    from methods.readable import opening
+
+    monkeypatch.setattr(opening, "may_begin", lambda tokenizer, ids: ids[:1])
+    made = a_set(build(), toy_pool(2, per_class=10, pair=True), tmp_path)
+    for texts in made.columns.values():
+        assert len({text.split()[0] for text in texts}) == 1
+        assert len({text.split()[1] for text in texts}) > 1
+
+
 def test_the_small_writer_reads_no_row_that_is_ranked_on(pool, tmp_path, monkeypatch):
     from methods.readable import tiny_writer, writing
 
@@ -86,19 +98,47 @@ def test_the_small_writer_reads_no_row_that_is_ranked_on(pool, tmp_path, monkeyp
 
     monkeypatch.setattr(tiny_writer, "train_language_model", trained)
     monkeypatch.setattr(writing.Writing, "_judged", judged)
-    prepare_state(build(**PROMPT | {"writer": "tiny"}), pool, tmp_path / "state", seed=3)
+    tiny = {"writer": "tiny", "writer_steps": 4}
+    prepare_state(build(**PROMPT | tiny), pool, tmp_path / "state", seed=3)
     assert set(read) | set(ranked) == set(pool.indices.tolist())
     assert not set(read) & set(ranked)
 
 
-def test_more_rows_than_candidates_are_refused_before_any_work():
+def test_as_many_rows_as_candidates_are_refused_before_any_work():
     outline = Outline((10, 10))
     for name in ("gradmm", "gradmm-dp"):
         method = METHODS.build(name, {"candidates": 6})
-        assert method.refuses(outline, Budget((6, 2))) == ""
-        why = method.refuses(outline, Budget((2, 7)))
-        assert why.startswith("7 rows of a class are asked for, and 6 candidates")
-        assert f"--set {name}.candidates=14" in why
+        assert method.refuses(outline, Budget((5, 2))) == ""
+        why = method.refuses(outline, Budget((2, 6)))
+        assert why.startswith("6 rows of a class are asked for, and 6 candidates")
+        assert f"--set {name}.candidates=12" in why
+
+
+def test_the_share_of_rows_that_are_of_another_class_stands_beside_a_set(pool, tmp_path):
+    of_class = [Candidate((f"row {i}",), 0.1 * i, agrees=i < 3) for i in range(6)]
+    save(tmp_path, [of_class, of_class])
+    for wanted, share in ((3, 0.0), (4, 0.25), (6, 0.5)):
+        budget, rng = Budget.dpc(wanted, 2), numpy_generator(1)
+        made = build(share=1.0, balance=False).distil(pool, budget, rng, tmp_path)
+        assert made.notes["disagreeing"] == share
+        unfiltered = build(share=1.0, filter="none").distil(pool, budget, rng, tmp_path)
+        assert "disagreeing" not in unfiltered.notes
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"prompt": " So"}, "prompt = ' So' would change nothing: head=classifier"),
+        ({"words": ["bando", "some"]}, "words = .* asks for no label word"),
+        ({"vocabulary": "labels"}, "vocabulary = 'labels' would change nothing"),
+        ({"prefix": "It"}, "a tiny writer reads the token of the class"),
+        ({"filter": "none", "encoder": "mpnet"}, "only filter=features reads features"),
+        ({**PROMPT, "writer_steps": 7}, "only writer=tiny is trained"),
+    ],
+)
+def test_a_parameter_that_would_change_nothing_is_refused(params, words):
+    with pytest.raises(InputError, match=words):
+        build(**params)
 
 
 def test_what_a_reader_must_mend_is_said(pool, tmp_path):
@@ -118,3 +158,4 @@ def test_presets_are_the_methods_own(pool):
     assert gradmm.GradMM(**gradmm.CPU).uses_external_lm is False
     assert gradmm.GradMM().uses_external_lm is True
     assert gradmm.GradMM().models == ("phi-1.5",)
+    assert "one writing" in gradmm.GradMM.note

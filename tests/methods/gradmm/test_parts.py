@@ -13,7 +13,7 @@ from methods.readable.admm import ADMMPlan, Reading, write_rows
 from methods.readable.candidates import Candidate, choose
 from methods.readable.learners import ClassifierLearner, PromptLearner
 from methods.readable.projection import Projector
-from methods.readable.vocabulary import label_tokens, words_of_classes, writable
+from methods.readable.vocabulary import label_tokens, may_begin, words_of_classes, writable
 
 RNG = np.random.default_rng(0)
 
@@ -99,13 +99,15 @@ def test_label_words(pool):
         words_of_classes(["a", "b"], ("x", "x"))
 
 
-def plain_projection(model, table, allowed, k, order, x, before):
+def plain_projection(model, table, kept, k, order, x, before, first):
     """One forward pass over the whole prefix for each new token."""
     ids = torch.empty(x.shape[:2], dtype=torch.long)
     for row in range(len(x)):
         read = list(before)
         for t in range(x.shape[1]):
-            logits = model(input_ids=torch.tensor([read])).logits[0, -1]
+            logits, allowed = model(input_ids=torch.tensor([read])).logits[0, -1], kept
+            if t == 0:
+                allowed = first
             if order == "nearest-first":
                 cosine = normalize(table[allowed], dim=1) @ normalize(x[row, t], dim=0)
                 few = allowed[cosine.topk(k).indices]
@@ -122,14 +124,37 @@ def plain_projection(model, table, allowed, k, order, x, before):
 def test_projection_is_that_of_reading_every_prefix(pool, order):
     learner = prompted(pool)
     allowed = torch.from_numpy(writable(learner.tokenizer, len(learner.table)))
-    projector = Projector(learner.model, learner.table, allowed, 4, order)
+    first = allowed[:9]
+    projector = Projector(learner.model, learner.table, allowed, 4, order, first)
     x = torch.randn(3, 6, 16, generator=torch.Generator().manual_seed(1))
     (found,) = projector.project([x], [5, 6])
     assert projector.forwards == 6
     with torch.no_grad():
-        wanted = plain_projection(learner.model, learner.table, allowed, 4, order, x, [5, 6])
+        wanted = plain_projection(learner.model, learner.table, allowed, 4, order, x, [5, 6], first)
     assert torch.equal(found, wanted)
     assert set(found.flatten().tolist()) <= set(allowed.tolist())
+    assert set(found[:, 0].tolist()) <= set(first.tolist())
+    assert not set(found[:, 1:].flatten().tolist()) <= set(first.tolist())
+
+
+def test_no_text_begins_within_a_word(pool):
+    """In either order, and not the second text of a pair either."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[UNK]", "film", "##ing", "##ed", "good"]
+    core = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
+    ids = writable(tokenizer, len(words))
+    assert ids.tolist() == [1, 2, 3, 4]
+    assert may_begin(tokenizer, ids).tolist() == [1, 4]
+    learner = prompted(pool)
+    x = learner.table[torch.tensor([[2, 3]])]
+    for order in ("nearest-first", "likely-first"):
+        allowed, first = map(torch.from_numpy, (ids, may_begin(tokenizer, ids)))
+        projector = Projector(learner.model, learner.table, allowed, 4, order, first)
+        for text in projector.project([x, x], [5], [6]):
+            assert int(text[0, 0]) in (1, 4)
 
 
 def test_the_orders_differ_and_nearest_of_one_is_the_nearest_token(pool):
