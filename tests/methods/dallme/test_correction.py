@@ -1,14 +1,17 @@
 """Inversion is what it says: models by their definition, corrections that never make it worse."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from benchmark.core.journal import Journal
 from benchmark.core.seeding import isolated_torch_rng
+from methods.inversion import fidelity
 from methods.inversion.correction import Hypothesis, Inversion, cosine
-from methods.inversion.fidelity import figures, token_f1
+from methods.inversion.fidelity import STEPS, figures, token_f1
 from methods.inversion.inverter import load, new_inverter
 from methods.inversion.training import embedder
 
@@ -133,6 +136,21 @@ def test_a_saved_inverter_writes_the_same(pool, inverter, targets, tmp_path):
         for i in (inverter, again)
     ]
     assert made[0] == made[1]
+
+
+def test_by_default_0_1_5_and_20_corrections_are_reported(
+    pool, inverter, targets, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fidelity, "STEPS", STEPS)  # as the module has it; conftest shortens it
+    rows = SimpleNamespace(
+        texts=[(text,) for text in pool.texts()["text"][:3]], features=targets[:3]
+    )
+    journal = Journal(tmp_path)
+    fidelity.note_fidelity(Inversion(inverter, embedder(pool, "minilm")), rows, journal)
+    for name in ("bleu", "token_f1", "exact", "cosine"):
+        curve = journal.curves()[f"inversion_{name}"]
+        assert list(curve) == [0, 1, 5, 20]
+        assert journal.findings()[f"inversion_{name}_after"] == curve[20]
 
 
 def test_figures_worked_by_hand():
