@@ -42,10 +42,16 @@ def require_at_least(adapter: Any, least: float, *names: str) -> None:
 
 
 def require_positive(adapter: Any, *names: str) -> None:
-    """For a `__post_init__`: raise `ValueError` naming a parameter that is no number above 0."""
+    """For a `__post_init__`: raise `ValueError` naming a parameter that is no number above 0.
+
+    Of a parameter with many numbers, each has to be.
+    """
     for name in names:
-        if not 0 < getattr(adapter, name) < float("inf"):
-            raise ValueError(f"{name} is {getattr(adapter, name)}; it must be positive")
+        value = getattr(adapter, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is None or not 0 < number < float("inf"):
+                has = "has" if isinstance(value, tuple) else "is"
+                raise ValueError(f"{name} {has} {number}; it must be positive")
 
 
 def check_parameter(cls: type, name: str, key: str, value: Any) -> Any:

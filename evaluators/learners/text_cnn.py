@@ -24,7 +24,9 @@ class TextCnn(WordNetwork):
     * Vectors: it has GloVe of 100 dimensions. The default is 50, which a package ships;
       `text-cnn@model=glove-100d` is the paper's, where an assets directory has it.
     * Learning rate: it picks one of 1e-5, 1e-4, 5e-4, 5e-3 for each setting, on a split that it
-      does not name, and says that small sets need large ones. Here it is 1e-3 for all.
+      does not name, and says that small sets need large ones. Here it is 1e-3 for all, or, with
+      `rates`, the best of these by cross-validation within the set, as `transformer-epochs` picks.
+      The catalogue's `text-cnn-dallme` and `text-rnn-dallme` have the paper's grid.
     * Batch size: 8, so that ten rows make 40 steps. Of 8, 16 and 32 rows it gave the lowest loss on
       the *training* rows (SST-2, 5 and 20 per class). The last short batch of an epoch is used.
     * Schedule: from the learning rate straight to 0, without warm-up. Weight decay 0.01 on every
@@ -45,6 +47,7 @@ class TextCnn(WordNetwork):
     model : name of word vectors in the catalogue.
     filters : filters of each width.
     widths : words that a filter spans (`3+4+5` on the command line).
+    rates : learning rates to pick from, as `1e-5+1e-4`; none to take `learning_rate`.
 
     References
     ----------

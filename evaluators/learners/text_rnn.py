@@ -34,6 +34,7 @@ class TextRnn(WordNetwork):
     model : name of word vectors in the catalogue.
     hidden : units of each direction.
     layers : LSTMs on top of each other.
+    rates : learning rates to pick from, as of `text-cnn`.
 
     References
     ----------

@@ -14,6 +14,7 @@ from benchmark.core.errors import UnavailableError
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, register_learner
 from benchmark.core.needs import Needs
 from benchmark.core.parameters import require_at_least, require_positive
+from evaluators.learning_rates import with_picked_rates
 
 if TYPE_CHECKING:
     from benchmark.core.finetune.recipe import Recipe
@@ -25,22 +26,28 @@ STEP = 200.0
 class TextToText(Learner):
     """Fine-tune a T5 to write the class's name; predict the name that it finds most probable.
 
-    The input is the text, of a pair both with the names of their columns before them. The target is
+    The input is the text, of a pair both with the names of their columns before them; what is too
+    long loses the end of its longer text. The target is
     the class's name, underscores read as spaces. A class's score is the log-probability of its
     whole name with the end, so that nothing is ever written that is no class. Recipe as of
     `transformer-epochs`: 20 epochs, linear, 128 tokens (appendix B.1 of the paper); the rate is
     5e-4, the one of its grid nearest to the 1e-3 that T5 was fine-tuned with, or picked from
-    `rates` as there. Soft labels weight the names.
+    `rates` as there, after which it and `epochs` hold for full data too. The paper does not say how
+    T5 is asked for a class, nor in which form the rows of a pair are given, nor batch size, weight
+    decay and LoRA's scale, nor which data its rate is picked on. Soft labels weight the names.
 
     With `lora_rank`, `peft`'s LoRA trains low-rank updates of the queries and values alone: of
     T5-base 0.4% of the weights for rank 8, 0.8% for 16, the two of the paper's table 4. Each run
     starts from a fresh copy of the pretrained weights. `extra` tells the share that was trained.
+    The paper names neither its ranks nor rates of their own for them: the catalogue's
+    `t5-base-lora-8` and `t5-base-lora-16` pick from the grid of `t5-base`.
 
     Parameters
     ----------
     model : name of a T5 in the catalogue.
     lora_rank : 0 to train all weights.
-    full_threshold, full_epochs, full_learning_rate : as of `transformer`.
+    full_threshold, full_epochs, full_learning_rate : as of `transformer`; unused with `rates`.
+    rates : as of `transformer-epochs`.
 
     References
     ----------
@@ -51,6 +58,7 @@ class TextToText(Learner):
     E. Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
     """
 
+    version = 2
     threaded = True
     needs = Needs(gpus=0.5)
 
@@ -70,15 +78,13 @@ class TextToText(Learner):
     def __post_init__(self) -> None:
         require_at_least(self, 1, "epochs", "batch_size", "max_length", "full_epochs")
         require_at_least(self, 0, "lora_rank")
-        require_positive(self, "learning_rate")
+        require_positive(self, "learning_rate", "full_learning_rate", "rates")
 
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
         """Train run after run; each from the pretrained weights."""
         if self.rates:
-            from evaluators.learning_rates import with_picked_rates
-
             yield from with_picked_rates(self, runs, test, models)
             return
         from evaluators.text_to_text.training import Namer, train_and_score
@@ -119,6 +125,6 @@ class TextToText(Learner):
         recipe = LinearRecipe(
             1, self.learning_rate, 0.0, self.weight_decay, self.clip, 0.1, self.batch_size
         )
-        if n_rows > self.full_threshold:
+        if n_rows > self.full_threshold and not self.rates:
             return recipe.for_epochs(n_rows, self.full_epochs, self.full_learning_rate)
         return recipe.for_epochs(n_rows, self.epochs, self.learning_rate)

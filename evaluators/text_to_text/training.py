@@ -43,16 +43,23 @@ class Namer:
         return cls(model, tokenizer, tuple(map(tuple, tokenizer(words)["input_ids"])), max_length)
 
     def read(self, columns: Mapping[str, Sequence[str]]) -> list[np.ndarray]:
-        """Token ids of each row; of a pair, each text has the name of its column before it."""
-        rows = list(zip(*columns.values(), strict=True))
-        texts = [row[0] for row in rows]
-        if len(columns) > 1:
-            texts = [
-                " ".join(f"{name}: {text}" for name, text in zip(columns, row, strict=True))
-                for row in rows
-            ]
-        ids = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
-        return [np.array(row, dtype=np.int64) for row in ids]
+        """Token ids of each row; of a pair, each text has the name of its column before it.
+
+        A row that is too long loses tokens at the end of its longer text.
+        """
+        if len(columns) == 1:
+            (texts,) = columns.values()
+            rows = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
+            return [np.array(row, dtype=np.int64) for row in rows["input_ids"]]
+        named = [[f"{name}: {text}" for text in texts] for name, texts in columns.items()]
+        pairs = self.tokenizer(
+            *named,
+            add_special_tokens=False,  # T5 would end the first text as well
+            truncation="longest_first",
+            max_length=self.max_length - 1,
+        )
+        end = self.tokenizer.eos_token_id
+        return [np.array([*row, end], dtype=np.int64) for row in pairs["input_ids"]]
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from benchmark.core.effort import LOADING, Effort
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts
 from benchmark.core.native import EMBEDDINGS
 from benchmark.core.parameters import require_positive
+from evaluators.learning_rates import NOT_HELD_OUT, with_picked_rates
 
 if TYPE_CHECKING:
     from benchmark.core.wordnets.networks import Network
@@ -41,6 +42,7 @@ class WordNetwork(Learner):
     weight_decay: float = 0.01
     max_length: int = 128
     native: bool = True
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "max_length"):
@@ -48,19 +50,26 @@ class WordNetwork(Learner):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
-        require_positive(self, "learning_rate")
+        require_positive(self, "learning_rate", "rates")
 
     def params(self) -> dict[str, Any]:
-        """Return the recipe's numbers; `native` only where it is set aside."""
+        """Return the recipe's numbers; `native` only where it is set aside, `rates` if it picks.
+
+        So the keys of what was trained before there were such parameters are still those of today.
+        """
         params = super().params()
         if self.native:
             del params["native"]
+        if not self.rates:
+            del params["rates"]
         return params
 
     def refuses(self, distilled: DistilledSet) -> str | None:
         made_for = (distilled.recipe or {}).get("model")
         if distilled.level == "embedding" and made_for != self.model:
             return f"embedding-level set for {made_for}"
+        if self.rates and distilled.level == "embedding" and not self.native:
+            return NOT_HELD_OUT
         return super().refuses(distilled)
 
     @abstractmethod
@@ -77,9 +86,12 @@ class WordNetwork(Learner):
     def fit_predict(
         self, runs: Sequence[Run], test: TestTexts, models: Mapping[str, Path]
     ) -> Iterator[Outcome]:
-        """Train runs whose sets have equally many rows side by side."""
+        """Train side by side runs whose sets have equally many rows; those of a set if it picks."""
         from benchmark.core.words import held
 
+        if self.rates:
+            yield from with_picked_rates(self, runs, test, models)
+            return
         refused = [self.refuses(run.distilled) for run in runs]
         if any(refused):
             yield from (

@@ -178,7 +178,8 @@ def test_encoder(name):
 @each(LEARNERS)
 def test_learner(name):
     entry = LEARNERS[name]
-    assert entry["kind"] in {"transformer", "transformer-epochs", "text-to-text", "in-context"}
+    kinds = {"transformer", "transformer-epochs", "text-to-text", "in-context"}
+    assert entry["kind"] in {*kinds, "text-cnn", "text-rnn"}
     assert entry["model"] in MODELS
     assert name not in CODE_LEARNERS
 

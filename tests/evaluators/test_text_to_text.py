@@ -147,6 +147,29 @@ def test_pairs_name_their_columns(t5):
     assert cut[-1] == 1
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (9, 1, "one : good good good good the : bad </s>"),
+        (1, 9, "one : good the : bad bad bad bad </s>"),
+        (9, 9, "one : good good the : bad bad bad </s>"),
+        (2, 3, "one : good good the : bad bad bad </s>"),
+    ],
+)
+def test_of_a_pair_that_is_too_long_the_longer_text_is_cut(t5, first, second, expected):
+    namer = Namer.load(t5, CLASSES, 10)
+    (row,) = namer.read({"one": ["good " * first], "the": ["bad " * second]})
+    assert namer.tokenizer.decode(row) == expected
+
+
+def test_the_picked_rate_holds_for_a_set_of_any_size(t5):
+    runs, common = [Run(SET, 1)], {"epochs": 2}
+    (found,) = outcomes(build(rates=(1e-2, 5e-3), full_threshold=3, **common), t5, runs)
+    rate = found.extra["learning_rate"]
+    (plain,) = outcomes(build(learning_rate=rate, **common), t5, runs)
+    np.testing.assert_array_equal(found.scores, plain.scores)
+
+
 def test_a_run_that_diverges_fails_alone(t5):
     found = outcomes(build(learning_rate=1e30, epochs=20), t5, [Run(SET, 1)])[0]
     assert found.scores is None

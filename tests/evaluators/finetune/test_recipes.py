@@ -74,7 +74,8 @@ def test_the_recipe_of_dallme_is_epochs_and_linear() -> None:
     assert (recipe.steps, recipe.batch_size, learner.max_length) == (20 * 2, 8, 128)
     assert [recipe.rate(step) for step in (0, 20, 39)] == pytest.approx([1e-4, 5e-5, 1e-4 / 40])
     assert learner.training(5).steps == 20
-    full = learner.training(2400)
+    assert learner.training(2400).steps == 20 * 300
+    full = build_learner("transformer-epochs", {"model": "distilbert"}).training(2400)
     assert (full.steps, full.learning_rate) == (3 * 300, 2e-5)
     assert full.rate(450) == pytest.approx(1e-5)
     assert build_learner("distilbert-dallme@steps=7").training(20).steps == 7
@@ -83,6 +84,32 @@ def test_the_recipe_of_dallme_is_epochs_and_linear() -> None:
     assert learner.params()["recipe"] == "dallme"
     with pytest.raises(InputError, match="epochs is 0"):
         build_learner("distilbert-dallme@epochs=0")
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("distilbert-dallme", "distilbert"), ("minilm-dallme", "minilm"),
+        ("t5-base", "t5-base"), ("t5-base-lora-8", "t5-base"), ("t5-base-lora-16", "t5-base"),
+        ("text-cnn-dallme", "glove-50d"), ("text-rnn-dallme", "glove-50d"),
+    ],
+)  # fmt: skip
+def test_the_catalogue_has_the_grid_and_the_epochs_of_dallme(name: str, model: str) -> None:
+    learner = build_learner(name)
+    assert learner.models == (model,)
+    assert learner.rates == (1e-5, 1e-4, 5e-4, 5e-3)
+    params = learner.params()
+    assert (params["epochs"], params.get("full_epochs", 20), params["max_length"]) == (20, 20, 128)
+    assert params["rates"] == list(learner.rates)
+    assert build_learner(name, params) == learner
+
+
+def test_the_suite_of_dallme_picks_every_rate() -> None:
+    from benchmark.core.catalogue import Catalogue
+
+    names = [name for name in Catalogue.load().suite("dallme").learners if "tfidf" not in name]
+    assert len(names) == 4
+    assert all(build_learner(name).rates for name in names)
 
 
 def test_a_linear_schedule_is_that_of_the_library() -> None:
