@@ -57,10 +57,12 @@ class CondenseLM(Method):
     with other thresholds, more rounds or without `agreeing` asks no prompt twice.
 
     Different from the paper: the prompts are our own; each class is asked for by itself, with rows
-    of the others for contrast; rows that the classifier of real rows puts into another class are
-    left out, and the best answer is filled up from the others where it is too short; of a pair both
-    texts are written, where the paper shares premises; a row is new at first by what a guess among
-    the classes would leave. `rewards="frozen"` has logistic regressions on frozen features in place
+    of the others for contrast; where fewer real rows reach both thresholds than are retrieved, all
+    of them are shown, and those with the largest rewards of the others fill up; written rows that
+    are copies of real ones (but for case and white space) or that the classifier of real rows puts
+    into another class are left out, and the best answer is filled up from the others where it is
+    too short; of a pair both texts are written, where the paper shares premises; a row is new at
+    first by what a guess among the classes would leave. `rewards="frozen"` has logistic regressions on frozen features in place
     of fine-tuned encoders, which is what a CPU can do. Numbers of the `-cpu` variant are guesses.
 
     Parameters
@@ -215,7 +217,7 @@ class CondenseLM(Method):
         from methods.rewriting.writers import EndpointWriter, LocalWriter
 
         if self.endpoint:
-            return EndpointWriter(self.endpoint, self.temperature)
+            return EndpointWriter(self.endpoint, self.temperature, pool.services.bill)
         return LocalWriter(pool.services.model(self.writer), self.writer, self.temperature)
 
     def _rewards(self, pool: Pool, parts: Path, rng: np.random.Generator) -> Rewards:

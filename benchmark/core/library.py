@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from benchmark.core.data import TaskData, load_task
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import words_of
 from benchmark.core.encoders import Encoder, EncoderSpec, Encodes, Progress, WordAverages
-from benchmark.core.endpoint_encoder import EndpointEncoder, VectorCache, require_endpoint
+from benchmark.core.endpoint_encoder import EndpointEncoder, require_endpoint
 from benchmark.core.errors import InputError
 from benchmark.core.features import FeatureCache
 from benchmark.core.keys import features_key
@@ -28,6 +28,7 @@ from benchmark.core.parameters import build, check_parameter
 from benchmark.core.pool import Columns, Pool
 from benchmark.core.registry import Entry
 from benchmark.core.services import Services
+from benchmark.core.vector_cache import VectorCache
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Library:
         self.report = report
         register_catalogue_learners(self.catalogue)
         self._features = FeatureCache(config.store / "features")
+        self._vectors = VectorCache(config.store / "features")
         self._task: TaskData | None = None
         self._scratch: dict = {}
         self._encoder: Encodes | None = None
@@ -137,6 +139,7 @@ class Library:
             encode=lambda encoder, columns: self._loaded(encoder).encode(columns),
             model=self.model_folder,
             report=self.report or Services().report,
+            bill=self._vectors.bill,
         )
 
     def _embed_pool(self, encoder: str, pool: Pool) -> np.ndarray:
@@ -159,7 +162,7 @@ class Library:
             note = {"encoder": encoder, "words": int(words_of(columns()).sum())}
             loaded = self._loaded(encoder)
             if isinstance(loaded, EndpointEncoder):
-                note["tokens"] = loaded.tokens_billed()
+                note |= asdict(loaded.spent)  # of this matrix: `compute` was called just before
             return note
 
         return self._features.get(key.digest, compute, about)
@@ -209,7 +212,7 @@ class Library:
     def _opened(self, spec: EncoderSpec) -> Encodes:
         if spec.endpoint:
             require_endpoint(spec, self.assets.offline)
-            return EndpointEncoder(spec, VectorCache(self.config.store / "features"))
+            return EndpointEncoder(spec, self._vectors)
         kind = WordAverages if spec.pooling == "words" else Encoder
         return kind(spec, self.model_folder(spec.model))
 

@@ -25,6 +25,10 @@ def _quiet(words: str, done: int, total: int) -> None:
     pass
 
 
+def _unbilled(who: str, tokens: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Services:
     """Functions that a pool hands on to methods.
@@ -35,6 +39,8 @@ class Services:
     model : the folder with a catalogue model's files; a method names its models in `models`, so
         that they are looked for before work starts.
     report : tells a person how far something long is: words, steps done, steps in all.
+    bill : is told what an endpoint billed for a reply: whom it was for, tokens. `encode` tells it
+        by itself.
     parts : folder for what is long in the making and may be shared by several sets or methods
         (`benchmark.core.states.shared_part`); None where nothing is kept.
     """
@@ -42,4 +48,5 @@ class Services:
     encode: Callable[[str, Columns], np.ndarray] = _no_encoder
     model: Callable[[str], Path] = _no_model
     report: Callable[[str, int, int], None] = _quiet
+    bill: Callable[[str, int], None] = _unbilled
     parts: Path | None = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmark.core.endpoint import address, ask, open_session
+from benchmark.core.endpoint import EndpointError, address, ask, open_session, tokens_of
 from benchmark.core.errors import BenchmarkError, UnavailableError
 from benchmark.core.seeding import isolated_torch_rng, seed_of
 from methods.rewriting.prompts import PART
@@ -39,10 +39,13 @@ class Writer(Protocol):
 
 
 class EndpointWriter:
-    """A model behind an endpoint of OpenAI's form. Seeds are sent; not all servers heed them."""
+    """A model behind an endpoint of OpenAI's form. Seeds are sent; not all servers heed them.
 
-    def __init__(self, model: str, temperature: float) -> None:
-        self.model, self.temperature = model, temperature
+    `bill` is told the tokens of every reply, for the model.
+    """
+
+    def __init__(self, model: str, temperature: float, bill: Callable[[str, int], None]) -> None:
+        self.model, self.temperature, self.bill = model, temperature, bill
         self.session = open_session()
 
     def answer(
@@ -61,11 +64,12 @@ class EndpointWriter:
         try:
             content = reply.json()
             text = content["choices"][0]["message"]["content"]
-            tokens = int((content.get("usage") or {}).get("total_tokens", 0))
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise UnavailableError(f"{where} answered what is no chat reply ({error!r})") from error
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise EndpointError(f"{where} answered what is no chat reply ({error!r})") from error
+        tokens = tokens_of(content)
+        self.bill(self.model, tokens)
         if not isinstance(text, str):
-            raise UnavailableError(f"{where} answered a message without text: {text!r}")
+            raise EndpointError(f"{where} answered a message without text: {text!r}")
         return [Answer(text, tokens)]
 
 
@@ -164,7 +168,7 @@ class KeptAnswers:
             try:
                 found = self.writer.answer(prompt, [seeds[i] for i in missing], most, parted)
             except UnavailableError as error:
-                raise UnavailableError(
+                raise EndpointError(
                     f"{error}; {len(self._known):,} answers are kept: run it again to go on"
                 ) from error
             for i, answer in zip(missing, found, strict=False):

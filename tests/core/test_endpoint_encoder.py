@@ -6,83 +6,28 @@ The server is a real one on this machine; nothing of the client is replaced.
 import dataclasses
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import warnings
 
 import numpy as np
 import pytest
+from endpoint_server import SECRET, serving, vector_of
 
 from benchmark.core import endpoint
 from benchmark.core import endpoint_encoder as module
 from benchmark.core.encoders import EncoderSpec
 from benchmark.core.endpoint_encoder import EndpointEncoder, VectorCache, require_endpoint
-from benchmark.core.errors import BenchmarkError, InputError, UnavailableError
+from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.library import Library, LibraryConfig
+from benchmark.core.vector_cache import tokens_billed
 
 SPEC = EncoderSpec("remote", endpoint="toy-model", dimension=3, normalise=False, max_length=100)
 TEXTS = {"text": ["a", "bb", "ccc", "bb", " ", "dddd", "eeeee"]}
 
 
-def vector_of(text):
-    return [float(len(text)), float(text.count("b")), 1.0]
-
-
-class Server:
-    """Embeds texts by their lengths; `plan` holds what to do wrong with the next requests."""
-
-    def __init__(self):
-        self.requests: list[dict] = []
-        self.keys: list[str | None] = []
-        self.plan: list = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests.append(body | {"path": self.path})
-                outer.keys.append(self.headers.get("Authorization"))
-                fault = outer.plan.pop(0) if outer.plan else None
-                data = [
-                    {"index": i, "embedding": vector_of(text)}
-                    for i, text in enumerate(body["input"])
-                ]
-                reply = {
-                    "data": data[::-1],
-                    "usage": {"total_tokens": sum(map(len, body["input"]))},
-                }
-                status = 200
-                if isinstance(fault, int):
-                    status, reply = fault, {"error": "busy"}
-                elif callable(fault):
-                    reply = fault(reply)
-                content = json.dumps(reply).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.block_on_close = False
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-
-    @property
-    def asked(self):
-        return [text for request in self.requests for text in request["input"]]
-
-
 @pytest.fixture
 def server(monkeypatch):
-    server = Server()
-    monkeypatch.setenv(endpoint.BASE_URL, server.url)
-    monkeypatch.setenv(endpoint.KEY, "secret-key")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(endpoint, "BACKOFF", 0.001)
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+    with serving(monkeypatch) as server:
+        yield server
 
 
 def encoder(tmp_path, spec=SPEC):
@@ -104,7 +49,7 @@ def test_each_text_is_asked_for_once_in_batches(server, tmp_path, monkeypatch):
     ]
     assert {request["path"] for request in server.requests} == {"/v1/embeddings"}
     assert {request["model"] for request in server.requests} == {"toy-model"}
-    assert set(server.keys) == {"Bearer secret-key"}
+    assert set(server.keys) == {f"Bearer {SECRET}"}
     assert steps == [(2, 5), (4, 5), (5, 5)]
     assert made.tokens_billed() == 15
     assert encoder(tmp_path).encode(TEXTS).tolist() == expected
@@ -158,6 +103,14 @@ def test_a_passing_fault_is_tried_again(server, tmp_path, fault):
             lambda reply: {"data": [{"index": i, "embedding": [1, 2, None]} for i in range(2)]},
             "finite|no list",
         ),
+        (
+            lambda reply: {"data": [item | {"index": 0} for item in reply["data"]]},
+            r"for the texts \[0, 0\], where each of 0 to 1",
+        ),
+        (
+            lambda reply: {"data": [item | {"index": item["index"] + 1} for item in reply["data"]]},
+            r"for the texts \[1, 2\]",
+        ),
     ],
 )
 def test_a_lasting_fault_half_way_keeps_what_was_embedded(
@@ -168,12 +121,81 @@ def test_a_lasting_fault_half_way_keeps_what_was_embedded(
     with pytest.raises(UnavailableError, match=words) as caught:
         encoder(tmp_path).encode(TEXTS)
     assert "2 of 5 texts are embedded and kept: run it again" in str(caught.value)
-    assert "secret-key" not in str(caught.value)
+    assert "secret" not in str(caught.value)
     server.requests.clear()
     features = encoder(tmp_path).encode(TEXTS)
     assert server.asked == ["ccc", "dddd", "eeeee"]
     assert features[0].tolist() == vector_of("a")
     assert encoder(tmp_path).tokens_billed() == 15
+
+
+@pytest.mark.parametrize("usage", [{"total_tokens": None}, None, "free", {"total_tokens": "many"}])
+def test_a_reply_without_a_count_of_tokens_is_good(server, tmp_path, usage):
+    server.plan = [lambda reply: reply | {"usage": usage}]
+    made = encoder(tmp_path)
+    assert made.encode(TEXTS)[2].tolist() == vector_of("ccc")
+    assert made.tokens_billed() == 0
+
+
+def test_a_request_that_is_too_much_is_halved(server, tmp_path):
+    server.plan = [413, None, 400]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is cut
+        features = encoder(tmp_path).encode(TEXTS)
+    assert features[:, 0].tolist() == [1, 2, 3, 2, 0, 4, 5]
+    assert [request["input"] for request in server.requests] == [
+        ["a", "bb", "ccc", "dddd", "eeeee"],
+        ["a", "bb"],
+        ["ccc", "dddd", "eeeee"],
+        ["ccc"],
+        ["dddd", "eeeee"],
+    ]
+
+
+def test_texts_that_are_too_long_are_halved_and_counted(server, tmp_path):
+    server.too_long = 3
+    made = encoder(tmp_path)
+    with pytest.warns(UserWarning, match="encoder remote: 2 texts were too long") as told:
+        features = made.encode(TEXTS)
+    assert len(told) == 1
+    assert features[:, 0].tolist() == [1, 2, 3, 2, 0, 2, 2]
+    assert made.spent.cut == 2
+    asked = len(server.requests)
+    assert made.encode(TEXTS).tolist() == features.tolist()
+    assert len(server.requests) == asked
+    assert (made.spent.cut, made.spent.tokens) == (0, 0)
+
+
+def test_a_text_that_is_refused_to_the_last_is_named(server, tmp_path):
+    texts = {"text": ["a", "the bb  is " + "long " * 20, "ccc", "dddd"]}
+    server.too_long = 6
+    with pytest.raises(UnavailableError) as caught:
+        encoder(tmp_path).encode(texts)
+    assert "text 2 of 4 ('the bb is long long" in str(caught.value)
+    assert "and so is its first half: " in str(caught.value)
+    assert "answered 400" in str(caught.value)
+    assert "1 of 4 texts are embedded and kept" in str(caught.value)
+    assert len(str(caught.value).partition("('")[2].partition("')")[0]) == 60
+    server.requests.clear()
+    server.too_long = 10**9
+    encoder(tmp_path).encode(texts)
+    assert "a" not in server.asked
+
+
+def test_a_refusal_for_another_cause_ends_after_a_few_requests(server, tmp_path):
+    """Such as a model that the server does not know."""
+    server.plan = [400] * 1000
+    texts = {"text": [f"text {i}" for i in range(128)]}
+    with pytest.raises(UnavailableError, match=r"text 1 of 128 \('text 0'\)"):
+        encoder(tmp_path).encode(texts)
+    assert len(server.requests) == 9
+
+
+def test_a_single_letter_has_no_half(server, tmp_path):
+    server.plan = [400] * 9
+    with pytest.raises(UnavailableError, match=r"text 1 of 1 \('a'\)"):
+        encoder(tmp_path).encode({"text": ["a"]})
+    assert server.asked == ["a"]
 
 
 def test_retries_end(server, tmp_path, monkeypatch):
@@ -194,13 +216,6 @@ def test_an_endpoint_that_does_not_answer_in_time(server, tmp_path, monkeypatch)
     held.set()
     monkeypatch.setenv(endpoint.BASE_URL, "http://127.0.0.1:9/v1")
     with pytest.raises(UnavailableError, match=r"did not answer.*0 of 5 texts"):
-        encoder(tmp_path).encode(TEXTS)
-
-
-def test_a_damaged_cache_is_named(server, tmp_path):
-    (tmp_path / "features").mkdir()
-    (tmp_path / "features" / "endpoints.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(BenchmarkError, match=r"endpoints\.sqlite.*remove it"):
         encoder(tmp_path).encode(TEXTS)
 
 
@@ -234,7 +249,8 @@ classes = ["no", "yes"]
 
 def test_a_library_encodes_through_an_endpoint_once(server, tmp_path, write_assets):
     table = {"text": ["a", "bb", "ccc", "dd"], "label": [0, 1, 0, 1]}
-    root = write_assets({"me/toy/default/train": table, "me/toy/default/test": table})
+    held = {"text": ["eeeee", "a", "ffffff"], "label": [0, 1, 0]}
+    root = write_assets({"me/toy/default/train": table, "me/toy/default/test": held})
     (tmp_path / "tasks.toml").write_text(TOML)
     config = LibraryConfig(tmp_path / "store", root, tasks=(tmp_path / "tasks.toml",))
     library = Library(config)
@@ -247,5 +263,16 @@ def test_a_library_encodes_through_an_endpoint_once(server, tmp_path, write_asse
     assert again.tolist() == features.tolist()
     assert pool.services.encode("remote", {"text": ["a", "new"]}).shape == (2, 3)
     assert server.asked[4:] == ["no, yes: new"]
-    (note,) = [json.loads(p.read_text()) for p in (tmp_path / "store/features").glob("*.cost")]
-    assert note["tokens"] == sum(len(text) for text in server.asked[:4])
+    assert tokens_of_matrices(config.store) == [sum(len(text) for text in server.asked[:4])]
+    before = len(server.asked)
+    library.test_texts("toy").features("remote")
+    test = sum(len(text) for text in server.asked[before:])
+    assert test > 0
+    assert tokens_of_matrices(config.store)[1:] == [test]
+    assert tokens_billed(config.store / "features") == sum(len(text) for text in server.asked)
+
+
+def tokens_of_matrices(store):
+    """What each matrix was billed, the first one first."""
+    notes = sorted((store / "features").glob("*.cost"), key=lambda path: path.stat().st_mtime_ns)
+    return [json.loads(path.read_text())["tokens"] for path in notes]

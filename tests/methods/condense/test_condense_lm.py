@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 
@@ -28,64 +23,6 @@ REMOTE = {**TOY, "writer": "endpoint:toy", "agreeing": True, "rounds": 2, "answe
 @parametrize_with_method_checks(["condense-lm"])
 def test_conformance(method, check):
     check(method)
-
-
-class Server:
-    """Answers with words of the class that it is asked for; `plan` has other answers for it."""
-
-    def __init__(self):
-        self.requests: list[dict] = []
-        self.plan: list = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests.append({**body, "path": self.path})
-                made = outer.plan.pop(0) if outer.plan else outer.good
-                status, content = made if isinstance(made, tuple) else (200, made(body))
-                if isinstance(content, str):
-                    content = {
-                        "choices": [{"message": {"role": "assistant", "content": content}}],
-                        "usage": {"total_tokens": 100},
-                    }
-                data = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.block_on_close = False
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def good(self, body, onset=None):
-        prompt = body["messages"][0]["content"]
-        if "Write" not in prompt:
-            return "words of the class"
-        onset = onset or re.search(r'new examples of the class "class (.)"', prompt)[1]
-        seed = body["seed"]
-        words = [onset + end for end in ("ando", "elim", "isor", "ovat")]
-        rng = np.random.default_rng(seed)
-        return "Here they are:\n" + "\n".join(
-            f"{i}. {' '.join(rng.choice(words, 4))} {' '.join(rng.choice(['the', 'of'], 3))}"
-            for i in range(1, 4)
-        )
-
-
-@pytest.fixture
-def server(monkeypatch):
-    server = Server()
-    monkeypatch.setenv(endpoint.BASE_URL, f"http://127.0.0.1:{server.http.server_port}/v1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(endpoint, "BACKOFF", 0.001)
-    monkeypatch.setattr(endpoint, "RETRIES", 1)
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
 
 
 def kept(pool, folder):
@@ -191,6 +128,35 @@ def test_a_reply_that_is_no_chat_reply(server, pool, tmp_path, reply):
     server.plan = [lambda body: reply]
     with pytest.raises(UnavailableError, match="answered"):
         a_set(kept(pool, tmp_path / "parts"))
+
+
+def test_an_answer_that_repeats_the_key_does_not_show_it(server, pool, tmp_path, monkeypatch):
+    monkeypatch.setenv(endpoint.KEY, "sk-secret")
+    content = {"choices": [{"message": {"content": ["Bearer sk-secret"]}}]}
+    server.plan = [lambda body: content]
+    with pytest.raises(UnavailableError, match="a message without text") as caught:
+        a_set(kept(pool, tmp_path / "parts"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("usage", [{"total_tokens": None}, None, 7, {"total_tokens": 50}])
+def test_every_answer_is_billed_once_and_one_without_a_count_is_kept(server, pool, tmp_path, usage):
+    from dataclasses import replace
+
+    bills = []
+    there = kept(pool, tmp_path / "parts")
+    there.services = replace(there.services, bill=lambda *bill: bills.append(bill))
+    first = lambda body: {  # noqa: E731
+        "choices": [{"message": {"content": server.good(body)}}], "usage": usage
+    }  # fmt: skip
+    server.plan = [first]
+    made = a_set(there)
+    assert {who for who, _ in bills} == {"toy"}
+    count = 50 if isinstance(usage, dict) and usage["total_tokens"] else 0
+    assert [tokens for _, tokens in bills] == [count, *[100] * (len(server.requests) - 1)]
+    assert made.notes["lm_tokens"] == sum(tokens for _, tokens in bills)
+    a_set(there)
+    assert len(bills) == len(server.requests)
 
 
 def test_the_best_answer_is_chosen(server, pool, tmp_path):
