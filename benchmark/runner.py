@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from benchmark.cells import Cell
+from benchmark.core.endpoint import ask_all_again
 from benchmark.core.errors import DamagedFileError
-from benchmark.core.records import CellId, Row, SetRecord, Status
+from benchmark.core.records import UNAVAILABLE, CellId, Row, SetRecord, Status
+from benchmark.core.vector_cache import tokens_billed
 from benchmark.environment import describe_environment
 from benchmark.executors import Executor
 from benchmark.plan import Plan
@@ -38,7 +40,11 @@ class Reporter(Protocol):
 
 @dataclass
 class Summary:
-    """What a run came to."""
+    """What a run came to.
+
+    Of the failed runs, `to_retry` stay so until a retry is asked for, and `to_go_on` lacked what
+    the next run looks for again. `tokens` are those that endpoints billed.
+    """
 
     done: int = 0
     trained: int = 0
@@ -47,6 +53,9 @@ class Summary:
     unavailable: dict[CellId, str] = field(default_factory=dict)
     structural: int = 0
     seconds: float = 0.0
+    to_retry: int = 0
+    to_go_on: int = 0
+    tokens: int = 0
 
     def exit_code(self, allow_partial: bool) -> int:
         """The documented exit code: failures outrank what could not be had."""
@@ -68,6 +77,8 @@ class Runner:
         """Do what the plan needs and the store lacks; returns what became of every cell."""
         started = time.monotonic()
         summary = Summary()
+        ask_all_again()
+        billed = tokens_billed(self.store.root / "features")
         self._environment = self.store.put_environment(describe_environment())
         self.store.put_cells(
             [cell.record() for cell in plan.cells] + [item.plan for item in plan.skipped]
@@ -80,12 +91,14 @@ class Runner:
         self.store.commit()
         self._sets = self.store.sets()
         self._runs = self.store.run_states()
+        self._lacking: set[str] = set()
         self._predictions = Predictions(self.store)
         self._drop_stale(plan.cells)
         self._rows = self.store.row_states(plan.suite.name)
         for name, cells in self._portions(plan):
             self._distil(name, cells, summary)
             self._train(name, cells, plan, summary)
+        summary.tokens = tokens_billed(self.store.root / "features") - billed
         summary.seconds = time.monotonic() - started
         return summary
 
@@ -117,7 +130,8 @@ class Runner:
         self.store.commit()
 
     def _distil(self, name: str, cells: Sequence[Cell], summary: Summary) -> None:
-        """Make the sets that are missing, damaged or (on request) failed."""
+        """Make the sets that are missing, damaged, failed for want of something or (on request)
+        failed otherwise."""
         jobs: dict[str, SetJob] = {}
         for cell in cells:
             for set_index in range(cell.n_sets):
@@ -143,7 +157,7 @@ class Runner:
         if record is None:
             return True
         if record.status == Status.FAILED:
-            return self.retry_failed
+            return not record.is_settled(self.retry_failed)
         if all(
             self._is_trained(cell, (set_index, seed_index), record)
             for seed_index in range(cell.n_seeds)
@@ -200,6 +214,9 @@ class Runner:
             bad = [row for row in rows_of[cell.id].values() if row.status != Status.OK]
             if bad:
                 summary.failed[cell.id] = f"{len(bad)} of {len(cell.indices)} runs: {bad[0].reason}"
+                lacking = sum(map(self._lacked_something, bad))
+                summary.to_go_on += lacking
+                summary.to_retry += len(bad) - lacking
             else:
                 summary.done += 1
 
@@ -252,7 +269,13 @@ class Runner:
             cell.suite, cell.task, cell.method, cell.params, cell.dpc, cell.learner,
             row.set_index, row.seed_index,
         )  # fmt: skip
-        return self._rows.get(identity) == (row.run_key, row.status)
+        return self._rows.get(identity) == (row.run_key, row.status, row.reason)
+
+    def _lacked_something(self, row: Row) -> bool:
+        """Whether a failed run is tried again without a request."""
+        if row.run_key:
+            return row.run_key in self._lacking
+        return not self._sets[row.set_key].is_settled(False)
 
     def _finish(
         self,
@@ -263,6 +286,8 @@ class Runner:
         """Write a training and the rows that point to it in one transaction."""
         record = replace(trained.record, environment=self._environment, created=time.time())
         self._runs[record.run_key] = (record.status, record.reason)
+        if UNAVAILABLE in record.costs:
+            self._lacking.add(record.run_key)
         self.store.put_run(record, trained.predictions)
         finished = [replace(row, status=record.status, reason=record.reason) for row in rows]
         for row in finished:

@@ -21,7 +21,15 @@ from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, sha256_text
 from benchmark.core.locks import kernel_lock
-from benchmark.core.records import CellId, CellPlan, Row, RunRecord, SetRecord, Status
+from benchmark.core.records import (
+    UNAVAILABLE,
+    CellId,
+    CellPlan,
+    Row,
+    RunRecord,
+    SetRecord,
+    Status,
+)
 from benchmark.schema import CELL, SCHEMA, SCHEMA_VERSION
 
 
@@ -275,8 +283,12 @@ class Store:
         }
 
     def run_states(self) -> dict[str, tuple[Status, str]]:
-        """Status and reason of every run key."""
-        found = self.database.execute("SELECT run_key, status, reason FROM runs")
+        """Status and reason of every run key, but of those that every run tries again."""
+        found = self.database.execute(
+            "SELECT run_key, status, reason FROM runs"
+            " WHERE status<>'failed' OR json_extract(costs, ?) IS NULL",
+            (f"$.{UNAVAILABLE}",),
+        )
         return {key: (Status(status), reason) for key, status, reason in found}
 
     def rows_of(self, cell: CellId) -> dict[tuple[int, int], tuple[str, str, Status]]:
@@ -287,14 +299,14 @@ class Store:
         )
         return {(row[0], row[1]): (row[2], row[3], Status(row[4])) for row in found}
 
-    def row_states(self, suite: str) -> dict[tuple, tuple[str, str]]:
-        """Every row of a suite: identity to (run key, status)."""
+    def row_states(self, suite: str) -> dict[tuple, tuple[str, str, str]]:
+        """Every row of a suite: identity to (run key, status, reason)."""
         found = self.database.execute(
-            f"SELECT {', '.join(CELL)}, set_index, seed_index, run_key, status FROM rows"
+            f"SELECT {', '.join(CELL)}, set_index, seed_index, run_key, status, reason FROM rows"
             " WHERE suite=?",
             (suite,),
         )
-        return {tuple(row[:8]): (row[8], row[9]) for row in found}
+        return {tuple(row[:8]): (row[8], row[9], row[10]) for row in found}
 
     def ingredients(self, table: str, key: str) -> dict[str, Any] | None:
         """What a set's or run's key was made of (`table` is `sets` or `runs`)."""

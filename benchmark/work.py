@@ -19,13 +19,13 @@ import numpy as np
 from benchmark.core.data import TaskData
 from benchmark.core.distilled import DistilledSet
 from benchmark.core.effort import words_of
-from benchmark.core.errors import BenchmarkError, DamagedFileError
+from benchmark.core.errors import BenchmarkError, DamagedFileError, UnavailableError
 from benchmark.core.freed_memory import give_back
 from benchmark.core.learner import Learner, Outcome, Run, TestTexts, build_learner
 from benchmark.core.library import Library
 from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.pool import Pool
-from benchmark.core.records import RunRecord, SetRecord, Status
+from benchmark.core.records import UNAVAILABLE, RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.states import NOTE, SECONDS, preparation_facts, prepare_state
 from benchmark.set_facts import set_facts
@@ -131,7 +131,8 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
     except (Exception, SystemExit) as error:
         if is_fatal(error):
             raise
-        return SetRecord(job.set_key, "", Status.FAILED, reason(error), job.ingredients)
+        why, kind = reason(error), kind_of(error)
+        return SetRecord(job.set_key, "", Status.FAILED, why, job.ingredients, kind)
     facts = {
         **{f"{NOTE}{name}": float(value) for name, value in distilled.notes.items()},
         # What other sets had learned already is counted as if this one had learned it.
@@ -158,6 +159,7 @@ def distil(
 def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
     runs: list[PlannedRun] = list(job.runs)
     done = 0
+    kind: Mapping[str, float] = {}
     memory, clock = PeakMemory(), Clock()
     try:
         data = library.task(job.task)
@@ -186,9 +188,9 @@ def _train(job: TrainJob, library: Library) -> Iterator[Trained]:
     except (Exception, SystemExit) as error:
         if is_fatal(error) or isinstance(error, DamagedFileError):
             raise
-        why = reason(error)
+        why, kind = reason(error), kind_of(error)
     for run in runs[done:]:
-        yield Trained(RunRecord(run.run_key, Status.FAILED, why, ingredients=run.ingredients))
+        yield Trained(RunRecord(run.run_key, Status.FAILED, why, {}, kind, run.ingredients))
 
 
 def _encode_before(
@@ -275,6 +277,11 @@ def _keep_logits(folder: Path, key: str, scores: np.ndarray) -> None:
 def is_fatal(error: BaseException) -> bool:
     """Whether an error is the machine's and not the adapter's: no space, no right to write."""
     return isinstance(error, OSError) and error.errno in FATAL
+
+
+def kind_of(error: BaseException) -> dict[str, float]:
+    """What a failed record notes besides the reason: whether something could not be had."""
+    return {UNAVAILABLE: 1.0} if isinstance(error, UnavailableError) else {}
 
 
 def reason(error: BaseException) -> str:

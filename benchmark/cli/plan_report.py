@@ -19,6 +19,7 @@ from benchmark.core.assets import sizes
 from benchmark.core.keys import changed_ingredients
 from benchmark.core.library import Library
 from benchmark.core.records import SetRecord, Status
+from benchmark.core.vector_cache import tokens_billed
 from benchmark.estimate import Todo
 from benchmark.fits import check_memory
 from benchmark.footprint import footprint
@@ -67,9 +68,7 @@ def refuse_what_does_not_fit(
 
     def lacks_sets(cell: Cell) -> bool:
         keys = (cell.set_key(index).digest for index in range(cell.n_sets))
-        return any(
-            key not in made or (retry_failed and made[key].status != Status.OK) for key in keys
-        )
+        return any(key not in made or not made[key].is_settled(retry_failed) for key in keys)
 
     check_memory(plan.cells, None if gigabytes is None else gigabytes * GB, lacks_sets)
 
@@ -112,6 +111,8 @@ def print_plan(
         f"{len(plan.cells)} cells of {plan.protocol.sets} sets x {plan.protocol.seeds} seeds; "
         f"to do: {len(seen_sets)} sets, {len(seen_runs)} trainings"
     )
+    if tokens := tokens_billed(store.root / "features"):
+        print(f"tokens that endpoints have billed in this store so far: {tokens:,}")
     reasons = dict.fromkeys(item.plan.reason for item in plan.skipped if not item.plan.structural)
     for reason in reasons:
         if reason not in library.to_fetch:
@@ -183,11 +184,11 @@ def cell_state(
         record = sets.get(set_key)
         for seed_index in range(cell.n_seeds):
             row = rows.get((set_index, seed_index))
-            if record is None or (retry_failed and record.status != Status.OK):
+            if record is None or not record.is_settled(retry_failed):
                 missing.add(set_key)
                 seed = 0 if cell.learner.deterministic else seed_index
                 trainings.add(f"{set_key} {cell.learner.name} {seed}")
-                states["stale" if row else "to do"] += 1
+                states["stale" if row and row[0] != set_key else "to do"] += 1
                 continue
             if record.status != Status.OK:
                 states["failed"] += 1

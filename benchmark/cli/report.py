@@ -66,8 +66,12 @@ def print_summary(
         print("Give --allow-partial to accept that (exit code 3 without it).")
     for reason, cells in _grouped(summary.failed).items():
         print(f"FAILED: {_named(cells)}: {reason}")
-    if summary.failed:
+    if summary.to_retry:
         print("Once the cause is mended, add --retry-failed to the same command.")
+    if summary.to_go_on:
+        print("What could not be had while it ran is asked for again by the same command.")
+    if summary.tokens > 0:
+        print(tokens_sentence(summary))
     for path in paths[:PAGES]:
         print(f"report: {path}")
     if mirror.failure:
@@ -76,6 +80,11 @@ def print_summary(
             f"with: python -m benchmark track --sync --store {mirror.root}"
         )
     print(mlflow_sentence(mirror.root))
+
+
+def tokens_sentence(summary: Summary) -> str:
+    """What endpoints billed."""
+    return f"Endpoints billed {summary.tokens:,} tokens in this run."
 
 
 def mlflow_sentence(store: Path) -> str:

@@ -12,7 +12,7 @@ from benchmark.background import BackgroundMirror
 from benchmark.cli import flags
 from benchmark.cli.console import output
 from benchmark.cli.progress import ProgressReporter
-from benchmark.cli.report import mlflow_sentence
+from benchmark.cli.report import mlflow_sentence, tokens_sentence
 from benchmark.core.errors import InputError
 from benchmark.core.library import Library
 from benchmark.core.score_files import read_score_directory
@@ -83,6 +83,8 @@ def score(
     output().print(table)
     for cell_id, why in {**summary.failed, **summary.unavailable}.items():
         print(f"{cell_id.learner}: {why}")
+    if summary.tokens > 0:
+        print(tokens_sentence(summary))
     print(mlflow_sentence(store))
     opened.close()
     raise typer.Exit(summary.exit_code(allow_partial=False))

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+UNAVAILABLE = "unavailable"
+"""Fact of a failed set and cost of a failed run: what it needed could not be had. That may be there
+the next time, so every run tries it again; other failures are tried again on request."""
+
 
 class Status(StrEnum):
     """What became of a run."""
@@ -69,6 +73,12 @@ class SetRecord:
     reason: str = ""
     ingredients: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
+
+    def is_settled(self, retry_failed: bool) -> bool:
+        """Whether the next run leaves it as it is: made, or failed for good."""
+        if self.status == Status.FAILED:
+            return not (retry_failed or UNAVAILABLE in self.facts)
+        return True
 
 
 @dataclass(frozen=True)
