@@ -62,8 +62,9 @@ class CondenseLM(Method):
     are copies of real ones (but for case and white space) or that the classifier of real rows puts
     into another class are left out, and the best answer is filled up from the others where it is
     too short; of a pair both texts are written, where the paper shares premises; a row is new at
-    first by what a guess among the classes would leave. `rewards="frozen"` has logistic regressions on frozen features in place
-    of fine-tuned encoders, which is what a CPU can do. Numbers of the `-cpu` variant are guesses.
+    first by what a guess among the classes would leave. `rewards="frozen"` has logistic regressions
+    on frozen features in place of fine-tuned encoders, which is what a CPU can do. Numbers of the
+    `-cpu` variant are guesses.
 
     Parameters
     ----------
@@ -86,6 +87,7 @@ class CondenseLM(Method):
     """
 
     uses_external_lm = True
+    version = 2
 
     writer: str = "endpoint:gpt-4o"
     rewards: Literal["finetuned", "frozen"] = "finetuned"
@@ -157,6 +159,7 @@ class CondenseLM(Method):
     ) -> DistilledSet:
         """Write one set; a failed or killed try is gone on with, and no answer is asked twice."""
         from benchmark.core.assets import model_fingerprint
+        from benchmark.core.keys import fingerprint_array
 
         seed = int(rng.integers(2**63))
         with tempfile.TemporaryDirectory() as temporary:
@@ -169,7 +172,9 @@ class CondenseLM(Method):
 
             models = {name: model_fingerprint(pool.services.model(name)) for name in self.models}
             ingredients = {
+                "version": self.version,
                 "params": self.params(),
+                "features": fingerprint_array(np.asarray(pool.embed(self.encoder))),
                 "models": models,
                 "budget": list(budget.per_class),
                 "seed": seed,

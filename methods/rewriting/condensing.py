@@ -60,8 +60,9 @@ class Condensing:
     ) -> None:  # fmt: skip
         self.pool, self.encoder, self.rewards, self.writer = pool, encoder, rewards, writer
         self.plan, self.who, self.seed = plan, who, seed
-        self.typical = rewards.little_trained()
+        self.typical, self.pool_chances = rewards.little_trained(), rewards.pool_chances()
         self.rows: list[list[Row]] = [[] for _ in pool.classes]
+        self.real = {folded(row) for row in zip(*pool.texts().values(), strict=True)}
 
     def run(self, sizes: Sequence[int]) -> list[list[Row]]:
         """Return so many rows of each class."""
@@ -97,17 +98,18 @@ class Condensing:
             columns, labels, seed_of("condensed", seed=self.seed, number=number)
         )
 
-    def _scores(
-        self, texts: object, label: int, known: Classify | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Representativeness, coverage, and the class that the classifier of real rows finds.
+    def _rewards(
+        self, chances: np.ndarray, told: np.ndarray | None, label: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Representativeness and coverage of rows, shape (n,).
 
-        Before anything is condensed, what is known of a row is a guess among the classes.
+        `chances` and `told` are the class probabilities (n, C) that the classifiers of real and of
+        condensed rows find. Before anything is condensed, what is known of a row is a guess among
+        the classes.
         """
-        chances = self.typical(texts)
         typical = chances[:, label]
-        told = 1 / len(self.pool.classes) if known is None else known(texts)[:, label]
-        return typical, typical - told, chances.argmax(1)
+        known = 1 / len(self.pool.classes) if told is None else told[:, label]
+        return typical, typical - known
 
     def _retrieve(self, label: int, known: Classify | None, rng: np.random.Generator) -> list[Row]:
         """Real rows that are typical and not yet told, spread over their class by k-means."""
@@ -115,15 +117,18 @@ class Condensing:
         members = np.flatnonzero(self.pool.labels == label)
         if plan.looked_at and len(members) > plan.looked_at:
             members = np.sort(rng.choice(members, plan.looked_at, replace=False))
-        typical, new, _ = self._scores(self.rewards.read_pool(members), label, known)
+        told = None if known is None else known(self.rewards.read_pool(members))
+        typical, new = self._rewards(self.pool_chances[members], told, label)
         count = min(plan.retrieved, len(members))
         good = (typical >= plan.least_representative) & (new >= plan.least_coverage)
-        if good.sum() < count:  # the nearest to the thresholds
-            best = np.argsort(-(typical + plan.coverage_weight * new), kind="stable")[:count]
-            chosen = members[np.sort(best)]
+        fine, others = np.flatnonzero(good), np.flatnonzero(~good)
+        if len(fine) < count:  # all of them, and the nearest to the thresholds
+            rewards = (typical + plan.coverage_weight * new)[others]
+            more = others[np.argsort(-rewards, kind="stable")[: count - len(fine)]]
+            chosen = members[np.sort(np.concatenate([fine, more]))]
         else:
-            features = np.asarray(self.pool.embed(self.encoder)[members[good]])
-            chosen = members[good][kmeans_medoids(features, count, int(rng.integers(2**32)))]
+            features = np.asarray(self.pool.embed(self.encoder)[members[fine]])
+            chosen = members[fine][kmeans_medoids(features, count, int(rng.integers(2**32)))]
         return list(zip(*self.pool.texts(chosen).values(), strict=True))
 
     def _features(self, examples: Mapping[str, Sequence[Row]], number: int) -> str:
@@ -178,16 +183,25 @@ class Condensing:
         faults: Counter[str],
     ) -> list[tuple[float, Row]]:
         """Rewards of an answer's good rows."""
-        fresh = [row for row in dict.fromkeys(rows) if row not in taken]
-        faults["repeated"] += len(rows) - len(fresh)
+        unseen = [row for row in dict.fromkeys(rows) if row not in taken]
+        fresh = [row for row in unseen if folded(row) not in self.real]
+        faults["repeated"] += len(rows) - len(unseen)
+        faults["copied"] += len(unseen) - len(fresh)
         if not fresh:
             return []
         texts = self.rewards.read(columns_of(self.pool.text_columns, fresh))
-        typical, new, found = self._scores(texts, label, known)
-        right = found == label if self.plan.agreeing else np.ones(len(fresh), dtype=bool)
+        chances, told = self.typical(texts), None if known is None else known(texts)
+        typical, new = self._rewards(chances, told, label)
+        agree = chances.argmax(1) == label
+        right = agree if self.plan.agreeing else np.ones(len(fresh), dtype=bool)
         faults["of another class"] += int((~right).sum())
         reward = typical + self.plan.coverage_weight * new
         return [(float(reward[i]), fresh[i]) for i in np.flatnonzero(right)]
+
+
+def folded(row: Row) -> Row:
+    """A row without regard to case and white space, by which copies of real rows are found."""
+    return tuple(" ".join(text.casefold().split()) for text in row)
 
 
 def _best(answers: Sequence[Sequence[tuple[float, Row]]], wanted: int) -> list[Row]:

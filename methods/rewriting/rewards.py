@@ -9,21 +9,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part
 
+if TYPE_CHECKING:
+    from benchmark.core.finetune.recipe import Recipe
+
 Columns = Mapping[str, Sequence[str]]
+BLOCK = 50_000
+"""Rows of the pool that are classified at once."""
 Classify = Callable[[Any], np.ndarray]
 """From what `Rewards.read` made of n texts to class probabilities (n, C)."""
 
 
 class Rewards(ABC):
     """Two kinds of classifier, and how they read texts."""
+
+    pool: Pool
 
     @abstractmethod
     def read(self, columns: Columns) -> Any:
@@ -36,6 +44,12 @@ class Rewards(ABC):
     @abstractmethod
     def little_trained(self) -> Classify:
         """The classifier of real rows."""
+
+    def pool_chances(self) -> np.ndarray:
+        """What it says of all rows of the pool, shape (n, C); no round of writing changes it."""
+        classify, n = self.little_trained(), len(self.pool)
+        blocks = [np.arange(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+        return np.concatenate([classify(self.read_pool(rows)) for rows in blocks])
 
     @abstractmethod
     def trained_on(self, columns: Columns, labels: Sequence[int], seed: int) -> Classify:
@@ -84,7 +98,8 @@ class FrozenRewards(Rewards):
 class FinetunedRewards(Rewards):
     """A fine-tuned encoder: one epoch of real rows, and DiLM's recipe on condensed ones.
 
-    The little-trained one is made once per pool and kept in `parts`.
+    The little-trained one is made once per pool and kept in `parts`, and beside it what it says of
+    the pool.
     """
 
     def __init__(
@@ -107,13 +122,35 @@ class FinetunedRewards(Rewards):
     def little_trained(self) -> Classify:
         from safetensors.torch import load_file
 
+        part = self._part("little-trained", self._train_little)
+        return self._classifier(load_file(part / "weights.safetensors"))
+
+    def pool_chances(self) -> np.ndarray:
+        def make(folder: Path, rng: np.random.Generator) -> None:
+            np.save(folder / "chances.npy", super(FinetunedRewards, self).pool_chances())
+
+        return np.load(self._part("little-trained-chances", make) / "chances.npy")
+
+    def _part(self, name: str, make: Callable[[Path, np.random.Generator], None]) -> Path:
         from benchmark.core.assets import model_fingerprint
 
-        ingredients = {"model": model_fingerprint(self.folder), "rows": self.rows}
-        part = shared_part(
-            self.parts / "set", self.pool, "little-trained", ingredients, self._train_little
-        )
-        return self._classifier(load_file(part / "weights.safetensors"))
+        ingredients = {
+            "model": model_fingerprint(self.folder),
+            "rows": self.rows,
+            "recipe": asdict(self.little_recipe()),
+        }
+        return shared_part(self.parts / "set", self.pool, name, ingredients, make)
+
+    def little_recipe(self) -> Recipe:
+        """One epoch, as the paper trains it."""
+        from benchmark.core.finetune.recipe import Recipe
+
+        recipe = Recipe(learning_rate=1e-5, warmup=0.1, dropout=0.3, batch_size=32)
+        return recipe.for_epochs(self._little_rows, 1, recipe.learning_rate)
+
+    @property
+    def _little_rows(self) -> int:
+        return min(self.rows or len(self.pool), len(self.pool))
 
     def trained_on(self, columns: Columns, labels: Sequence[int], seed: int) -> Classify:
         from benchmark.core.finetune.recipe import Recipe
@@ -123,15 +160,11 @@ class FinetunedRewards(Rewards):
     def _train_little(self, folder: Path, rng: np.random.Generator) -> None:
         from safetensors.torch import save_file
 
-        from benchmark.core.finetune.recipe import Recipe
-
-        size = min(self.rows or len(self.pool), len(self.pool))
-        rows = np.sort(rng.choice(len(self.pool), size, replace=False))
-        recipe = Recipe(learning_rate=1e-5, warmup=0.1, dropout=0.3, batch_size=32)
-        recipe = recipe.for_epochs(size, 1, recipe.learning_rate)
+        rows = np.sort(rng.choice(len(self.pool), self._little_rows, replace=False))
         weights = self._trained(
-            self.pool.texts(rows), self.pool.labels[rows], recipe, int(rng.integers(2**63))
-        )
+            self.pool.texts(rows), self.pool.labels[rows], self.little_recipe(),
+            int(rng.integers(2**63)),
+        )  # fmt: skip
         save_file({name: w.contiguous() for name, w in weights.items()},
                   folder / "weights.safetensors")  # fmt: skip
 

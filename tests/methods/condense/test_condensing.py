@@ -10,29 +10,32 @@ from benchmark.core.method import METHODS
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator
 from methods.rewriting.condensing import Condensing
+from methods.rewriting.rewards import Rewards
 from methods.rewriting.writers import Answer
 
 TOY = METHODS.cls("condense-lm").toy
 CLASSES = ("yes", "no")
 
 
-class Rewards:
+class GivenRewards(Rewards):
     """The chance of the first class is the last word of a text, in percent."""
+
+    def __init__(self, pool):
+        self.pool, self.reads = pool, []
 
     def read(self, columns):
         chances = np.array([int(text.split()[-1]) / 100 for text in next(iter(columns.values()))])
         return np.stack([chances, 1 - chances], 1)
 
+    def read_pool(self, rows):
+        self.reads.append(rows.tolist())
+        return self.read(self.pool.texts(rows))
+
     def little_trained(self):
         return lambda texts: texts
 
-
-class PoolRewards(Rewards):
-    def __init__(self, pool):
-        self.pool = pool
-
-    def read_pool(self, rows):
-        return self.read(self.pool.texts(rows))
+    def trained_on(self, columns, labels, seed):
+        raise AssertionError("the tests say what is known")
 
 
 class Answers:
@@ -57,7 +60,7 @@ def condensing(chances, writer=None, **params):
         "condense-lm",
         {**TOY, "least_representative": 0.8, "least_coverage": 0.3, "agreeing": True, **params},
     )
-    return Condensing(pool, "x", PoolRewards(pool), writer, method.plan(), "condense-lm", 1)
+    return Condensing(pool, "x", GivenRewards(pool), writer, method.plan(), "condense-lm", 1)
 
 
 def retrieved(made):
@@ -65,17 +68,27 @@ def retrieved(made):
 
 
 def test_rows_that_meet_both_thresholds_are_shown_where_they_are_few():
-    """Of rows that are not eligible, the first has the largest reward and is told already."""
-    made = condensing([99, 85, 70, 60, 82], retrieved=3)
-    told = np.array([0.99, 0.0, 0.0, 0.0, 0.0])
+    """The fourth alone does: the others are told, or not typical, though their rewards are high."""
+    made = condensing([99, 98, 97, 82, 60], retrieved=3)
+    told = np.array([0.99, 0.98, 0.97, 0.4, 0.0])
     made.known = lambda texts: np.stack([told, 1 - told], 1)
-    assert retrieved(made) == ["Row 0 99", "Row 1 85", "Row 4 82"]
-    told[2] = 0.69
-    made.plan = METHODS.build("condense-lm", {**TOY, "retrieved": 4}).plan()
-    assert retrieved(made) == ["Row 0 99", "Row 1 85", "Row 2 70", "Row 4 82"]
-    told[:] = [0.99, 0.0, 0.69, 0.0, 0.0]
-    made.plan = METHODS.build("condense-lm", {**TOY, "retrieved": 2, "coverage_weight": 0.0}).plan()
-    assert retrieved(made) == ["Row 1 85", "Row 4 82"]
+    assert retrieved(made) == ["Row 0 99", "Row 1 98", "Row 3 82"]
+    told[:3] = 0.85
+    assert retrieved(made) == ["Row 0 99", "Row 1 98", "Row 3 82"]
+    made = condensing([99, 98, 97, 82, 60], retrieved=3, coverage_weight=1.0)
+    made.known = lambda texts: np.stack([told, 1 - told], 1)
+    assert retrieved(made) == ["Row 0 99", "Row 3 82", "Row 4 60"]
+
+
+def test_what_real_rows_are_worth_is_computed_once():
+    made = condensing([99, 85, 70])
+    made.known = None
+    retrieved(made)
+    assert made.rewards.reads == [[0, 1, 2, 3, 4, 5]], "all rows, before anything is written"
+    made.known = lambda texts: texts
+    made.typical = None
+    retrieved(made)
+    assert made.rewards.reads[1:] == [[0, 1, 2]], "those that another classifier is asked about"
 
 
 def written(made, wanted=2):
