@@ -43,7 +43,8 @@ class FairTDD(Method):
     to one half of the batch at a time and asked about the other, so that steps depend on nothing
     but their own draw and noise is no group; the best step is the one with the lowest
     loss of classes on rows carved from the pool, which knows nothing of groups. Rows start from
-    those of random real rows. Rates are first guesses, not tuned.
+    those of random real rows that are trained on, once balanced. Rates are first guesses, not
+    tuned.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class FairTDD(Method):
     level = "embedding"
     reads_groups = True
     seeded_as = "fair-tdd"
-    version = 2
+    version = 3
 
     encoder: str = "minilm"
     hidden: int = 300
@@ -139,7 +140,7 @@ class FairTDD(Method):
 
         from benchmark.core.feature_network import FeatureNetwork
         from benchmark.core.seeding import numpy_generator, seed_of
-        from methods.bilevel.balancing import balanced
+        from methods.bilevel.balancing import balanced, first_rows
         from methods.bilevel.carving import carve
         from methods.bilevel.feature_source import FeatureSource
         from methods.bilevel.learnable import Layout, Learnable
@@ -156,10 +157,7 @@ class FairTDD(Method):
         groups = pool.groups if self.balance == "class-group" else None
         if self.balance != "none":
             training = training[balanced(pool.labels[training], _at(groups, training), rng)]
-        rows = [
-            int(rng.choice(np.flatnonzero(pool.labels == label)))
-            for label in layout.labels.tolist()
-        ]
+        rows = first_rows(pool.labels, training, layout.labels, rng)
         start = torch.from_numpy(features[rows].astype(np.float32))[:, None]
         learnable = Learnable(layout, len(pool.classes), start, self.inner_rate, self.labels)
         OuterLoop(

@@ -97,6 +97,38 @@ def test_balancing_thins_every_cell_to_the_smallest():
     assert sorted(zip(labels[rows], groups[rows], strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_a_set_starts_from_rows_that_are_trained_on_each_once(monkeypatch):
+    from methods.bilevel import learnable, outer
+
+    begun = {}
+
+    class Loop:
+        def __init__(self, source, learnable, plan, training, selection, *rest):
+            begun.update(training=training, selection=selection)
+
+        def run(self):
+            raise KeyboardInterrupt
+
+    class Start(learnable.Learnable):
+        def __init__(self, layout, n_classes, start, *rest):
+            begun["start"] = start[:, 0].numpy()
+            super().__init__(layout, n_classes, start, *rest)
+
+    monkeypatch.setattr(outer, "OuterLoop", Loop)
+    monkeypatch.setattr(learnable, "Learnable", Start)
+    pool = grouped(100)
+    features = np.asarray(pool.embed("x"))
+    method = METHODS.build("fair-tdd", {**TOY, "balance": "class-group"})
+    for dpc, enough in ((10, True), (40, False)):
+        with pytest.raises(KeyboardInterrupt):
+            method.distil(pool, Budget.dpc(dpc, 2), numpy_generator(1))
+        rows = [int((features == first).all(1).argmax()) for first in begun["start"]]
+        assert set(rows) <= set(begun["training"].tolist())
+        assert not set(rows) & set(begun["selection"].tolist())
+        assert pool.labels[rows].tolist() == [0, 1] * dpc
+        assert (len(set(rows)) == 2 * dpc) == enough
+
+
 def a_set(pool, **params):
     method = METHODS.build("fair-tdd", {**TOY, "hidden": 16, "steps": 120, "batch": 128,
                                         "passes": 5, "evaluate_every": 60, **params})  # fmt: skip
