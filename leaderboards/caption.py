@@ -17,7 +17,7 @@ from leaderboards.rows import parse
 from leaderboards.table import Table, entries
 
 FEW_SETS = 10
-"""Below this a bootstrap interval is too narrow, and tests find little: the page says so."""
+"""Below this tests find little: the page says so."""
 
 MORE_ROWS = 1.2
 """Times the budget's rows beyond which a page says so: shares of rows are rounded."""

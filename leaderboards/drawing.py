@@ -216,7 +216,8 @@ def _ranks(axes: Axes, panel: RankPanel, looks: Mapping[str, Mapping[str, Any]],
     for place, group in enumerate(panel.groups):
         y = -0.5 - 0.42 * place
         span = [min(ranks[name] for name in group), max(ranks[name] for name in group)]
-        axes.plot([span[0] - 0.04, span[1] + 0.04], [y, y], color=GREY, linewidth=3)
+        # Not a hair longer than the ranks: a bar that reaches the next one would join it.
+        axes.plot(span, [y, y], color=GREY, linewidth=3, solid_capstyle="butt")
     axes.plot([1, 1 + panel.critical_difference], [1.55, 1.55], color="black", marker="|")
     axes.text(
         1 + panel.critical_difference / 2, 1.75, f"CD {decimals(panel.critical_difference, 2)}",

@@ -15,12 +15,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark.core.records import CellId, Status
-from evaluators.statistics import Comparison, compare_family, rank_with_ties
+from evaluators.statistics import Comparison, Rank, compare_family, rank_with_ties
 
 if TYPE_CHECKING:
     from leaderboards.model import CellResult, RowKey
 
 FULL_DPC = "0"
+UNRANKED = Rank(None, None)
+SIGNED = ("matthews",)
+"""Metrics that may be below 0."""
 
 
 def family_of(cell: CellId) -> tuple[str, str, str]:
@@ -44,21 +47,36 @@ def judge(cells: Sequence[CellResult], reference: RowKey | None) -> list[CellRes
         for group in families(cells).values():
             members = {cell.row: cell for cell in group}
             complete = {row: c.scores for row, c in members.items() if c.status == Status.OK}
-            ranks = rank_with_ties(complete)
+            ranks = ranked(members)
             compared = _compare(members, complete, reference)
             for row, cell in members.items():
-                judged[cell.id] = replace(
-                    cell, comparison=compared.get(row), rank=ranks.get(row, cell.rank)
-                )
+                judged[cell.id] = replace(cell, comparison=compared.get(row), rank=ranks[row])
     return [judged.get(cell.id, cell) for cell in cells]
 
 
+def ranked(members: Mapping[RowKey, CellResult]) -> dict[RowKey, Rank]:
+    """Return the ranks of cells with scores within one family.
+
+    A cell that can't be tested (one set, or runs missing) is shown to be neither better nor worse
+    than any other. It has no rank, and may be before or behind each of the ranked: the last place
+    of these is one further back, so that nothing is a clear first below a score that is untested.
+    """
+    ranks = rank_with_ties({r: c.scores for r, c in members.items() if c.status == Status.OK})
+    untested = sum(row not in ranks or ranks[row].rank is None for row in members)
+    return {
+        row: Rank(rank.rank, rank.worst + untested)
+        if (rank := ranks.get(row, UNRANKED)).rank is not None
+        else UNRANKED
+        for row in members
+    }
+
+
 def recovered_shares(cells: Sequence[CellResult]) -> list[CellResult]:
-    """Add (score - random) / (full - random) where the full data beats random rows, and score / full.
+    """Add (score - random) / (full - random), where full data beats random rows, and score / full.
 
     The second is the "recovered accuracy" of the TDD and DaLLME papers, which counts what a guess
-    would reach as recovered; it is left out where a score may be below 0 (the full data's is not
-    above it).
+    would reach as recovered. It is left out for a metric that may be below 0: a share of such a
+    score is none, be the full data's above 0 or not.
     """
     full = {
         (c.id.task, c.id.learner): c.mean
@@ -73,7 +91,7 @@ def recovered_shares(cells: Sequence[CellResult]) -> list[CellResult]:
         top = full.get((cell.id.task, cell.id.learner), float("nan"))
         floor = chance.get(family_of(cell.id), float("nan"))
         share = (cell.mean - floor) / (top - floor) if top > floor else float("nan")
-        plain = cell.mean / top if top > 0 else float("nan")
+        plain = cell.mean / top if top > 0 and cell.metric not in SIGNED else float("nan")
         shares.append(replace(cell, recovered=share, of_full=plain))
     return shares
 

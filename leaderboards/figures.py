@@ -138,6 +138,8 @@ def _mean_panel(
     board: Leaderboard, averages: Sequence[Column], learner: str, resamples: Resamples
 ) -> CurvePanel:
     mine = [column for column in averages if column.learner == learner]
+    most = max((column.tasks for column in mine), key=len, default=())
+    mine = [column for column in mine if column.tasks == most]  # a curve is over the same tasks
     curves = []
     for key in board.rows:
         points = []

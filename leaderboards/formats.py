@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from benchmark.core.errors import InputError, did_you_mean
+from evaluators.statistics import Rank
+from leaderboards.averages import column_ranks
 from leaderboards.latex import to_latex
 from leaderboards.markdown import to_markdown
 from leaderboards.model import CellResult, Leaderboard
@@ -21,9 +23,11 @@ NAN = float("nan")
 def to_frame(board: Leaderboard) -> pd.DataFrame:
     """Return one line per cell with the columns of the CSV, numbers at full precision.
 
-    The last columns, of groups and of what methods declare, are there where any cell has them.
+    The last columns, of groups and of what methods declare, are there where any cell has them, and
+    so are the ranks among the methods that have all tasks of an average, where they are others.
     """
-    extra = [_extra(cell) for cell in board.cells]
+    within = column_ranks(board)
+    extra = [_extra(cell, within.get(cell.id)) for cell in board.cells]
     there = [n for n in (extra[0] if extra else ()) if any(e[n] == e[n] for e in extra)]
     return pd.DataFrame(
         [
@@ -88,7 +92,7 @@ def _record(cell: CellResult) -> dict[str, object]:
     }
 
 
-def _extra(cell: CellResult) -> dict[str, float]:
+def _extra(cell: CellResult, within: Rank | None) -> dict[str, float]:
     """Columns that few suites have anything in; NaN where a cell has nothing."""
     found: dict[str, float] = {}
     for name in FAIRNESS:
@@ -99,7 +103,11 @@ def _extra(cell: CellResult) -> dict[str, float]:
             f"{name}_high": of.ci_high if of else NAN,
         }
     found |= {name: cell.averages[name] for name in RARE}
-    return found | {"of_full": cell.of_full}
+    found |= {"of_full": cell.of_full}
+    return found | {
+        "column_rank_low": within.rank if within else NAN,
+        "column_rank_high": within.worst if within else NAN,
+    }
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Leaderboard], str]]] = {

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from leaderboards.averages import count_of, lacking, places_text, shared_tasks
 from leaderboards.labels import differences
-from leaderboards.rounding import brief, decimals
+from leaderboards.reference import DEFAULT_REFERENCE
+from leaderboards.rounding import NOTHING, brief
 from leaderboards.rows import dpc_number
 from leaderboards.table import Entry, Page, Section, Table, entries
 
@@ -45,7 +47,9 @@ def index_page(results: Path, published: Path) -> Page:
                     "benchmark leaderboard --suite NAME --check compares the two. Below, for each "
                     "suite and learner, the best and the worst place that a method may have at the "
                     "largest budget, averaged over the tasks: 1 + the number of methods shown to "
-                    "be better, and the number of methods less those shown to be worse.",
+                    "be better, and the number of methods less those shown to be worse. A method "
+                    "that can't be tested (one set, or runs missing) has no place, but leaves one "
+                    "more open to each other; one that lacks any of the tasks counts for nothing.",
                 ),
                 tables=(Table("", head, tuple(lines)),),
             ),
@@ -68,29 +72,42 @@ def _suites(results: Path, published: Path) -> Iterator[tuple[str, tuple[pd.Data
 
 def _places(cells: pd.DataFrame) -> Table | None:
     """Return method x learner: the mean of the places at the largest DPC that has ranks."""
-    ranked = cells[cells["rank"].notna()]
-    if ranked.empty:
+    budgeted = cells[(cells.dpc != "0") & cells["mean"].notna()]
+    if budgeted["rank"].isna().all():
         return None
-    labels = _labels(ranked)
-    learners = list(dict.fromkeys(ranked.learner))
-    largest = {
-        learner: max(set(ranked.dpc[ranked.learner == learner]), key=dpc_number)
-        for learner in learners
-    }
-    rows = []
-    for (method, params), label in labels.items():
-        mine = ranked[(ranked.method == method) & (ranked.params == params)]
-        rows.append(
-            (
-                Entry(label),
-                *(
-                    _place(mine[(mine.learner == learner) & (mine.dpc == largest[learner])])
-                    for learner in learners
-                ),
-            )
-        )
-    head = ("method", *(f"{learner}\nDPC {largest[learner]}" for learner in learners))
-    return Table("", head, tuple(rows))
+    tables = {}
+    for learner in dict.fromkeys(budgeted.learner[budgeted["rank"].notna()]):
+        mine = budgeted[budgeted.learner == learner]
+        largest = max(set(mine.dpc[mine["rank"].notna()]), key=dpc_number)
+        title, places = _column(mine[mine.dpc == largest], cells.task.nunique())
+        tables[f"{learner}\nDPC {largest}{title}"] = places
+    labels = _labels(budgeted)
+    shown = [row for row in labels if any(row in places for places in tables.values())]
+    rows = [
+        (Entry(labels[row]), *(places.get(row, Entry("")) for places in tables.values()))
+        for row in shown
+    ]
+    return Table("", ("method", *tables), tuple(rows))
+
+
+def _column(cells: pd.DataFrame, n_tasks: int) -> tuple[str, dict[tuple[str, str], Entry]]:
+    """Return what the heading of a learner at a DPC adds, and an entry for each method there.
+
+    As on the suite's page: over the tasks of the reference, and of methods that have all of them.
+    """
+    having: dict[tuple[str, str], set[str]] = {}
+    for method, params, task in zip(cells.method, cells.params, cells.task, strict=True):
+        having.setdefault((method, params), set()).add(task)
+    variants = [row for row in having if row[0] == DEFAULT_REFERENCE]
+    reference = min(variants, key=lambda row: (-len(having[row]), row), default=None)
+    tasks = shared_tasks(dict.fromkeys(cells.task), having, reference)
+    places = {}
+    for row, has in having.items():
+        mine = cells[(cells.method == row[0]) & (cells.params == row[1])]
+        complete = has >= set(tasks)
+        places[row] = _place(mine[mine.task.isin(tasks)]) if complete else lacking(len(has))
+    part = f" ({len(tasks)} of {count_of(n_tasks)})" if len(tasks) < n_tasks else ""
+    return part, places
 
 
 def _labels(cells: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -105,10 +122,12 @@ def _labels(cells: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def _place(cells: pd.DataFrame) -> Entry:
-    if cells.empty:
-        return Entry("")
-    low, high = cells.rank_low.mean(), cells.rank_high.mean()
-    return Entry(f"{decimals(low, 1)} to {decimals(high, 1)}", value=float(low))
+    if cells["rank"].isna().any():
+        return Entry(NOTHING)
+    low, high = cells.rank_low, cells.rank_high
+    if "column_rank_low" in cells:  # ranks among the methods that have all tasks
+        low, high = cells.column_rank_low.fillna(low), cells.column_rank_high.fillna(high)
+    return Entry(places_text(low.mean(), high.mean()), value=float(low.mean()))
 
 
 def _date(seconds: float) -> str:

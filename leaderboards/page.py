@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from leaderboards import sections
-from leaderboards.averages import (
-    MIN_TASKS,
-    across_learners,
-    columns,
-    rank_table,
-    rank_tests,
-    summary_tables,
-)
-from leaderboards.caption import FEW_SETS, reading_points, summary_sentences
+from leaderboards.across import across_learners, one_by_one
+from leaderboards.averages import Column, columns, summary_tables
+from leaderboards.caption import reading_points, summary_sentences
 from leaderboards.figures import rank_figure, scaling_figure
 from leaderboards.model import Leaderboard
+from leaderboards.ranks import MIN_TASKS, rank_sentence, rank_table, rank_tests
 from leaderboards.resamples import RESAMPLES, Resamples
 from leaderboards.scores import is_wide, main_tables
 from leaderboards.standings import cell_standings, mean_standings
@@ -45,7 +40,7 @@ def make_page(board: Leaderboard) -> Page:
     return Page(f"Leaderboard: {board.suite}", tuple(section for section in made if section))
 
 
-def _summary(board: Leaderboard, averages: list) -> Section | None:
+def _summary(board: Leaderboard, averages: list[Column]) -> Section | None:
     tables = tuple(summary_tables(board, averages))
     if not tables:
         return None
@@ -61,13 +56,14 @@ def _summary(board: Leaderboard, averages: list) -> Section | None:
             f"Mean score over the tasks of a column ({_tasks(board, averages)}); the places that "
             "the data leave open, averaged over them: from 1 + the number of methods shown to be "
             "better, to the number of methods less those shown to be worse; and counts against "
-            f"the reference: {counts} Every task is below, under Scores.",
+            f"the reference: {counts} A method that lacks any of the tasks has no mean and no part "
+            "in the places. Every task is below, under Scores.",
         ),
         tables=tables,
     )
 
 
-def _standings(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+def _standings(board: Leaderboard, averages: list[Column], resamples: Resamples) -> Section | None:
     """Say where each method stands: cell by cell, or averaged where there are too many cells."""
     wide = is_wide(board)
     made = mean_standings(board, averages, resamples) if wide else cell_standings(board)
@@ -87,7 +83,7 @@ def _standings(board: Leaderboard, averages: list, resamples: Resamples) -> Sect
         (
             "Places are those that the data leave open: 1 to 3 says that no method is shown to be "
             "better and that two are not shown to be worse; a single place is clear. "
-            f"{over}",
+            f"{_untested(board)}{over}",
             f"Set means {against}: Hedges g is the lead in standard deviations of a set, P(better) "
             "the chance that a set of the method beats one of the reference. Recovered is (score − "
             "random) / (full − random); of full is score / full, the recovered accuracy of the TDD "
@@ -98,31 +94,25 @@ def _standings(board: Leaderboard, averages: list, resamples: Resamples) -> Sect
     )
 
 
-def _across(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+def _across(board: Leaderboard, averages: list[Column], resamples: Resamples) -> Section | None:
     tables = tuple(across_learners(board, averages, resamples))
     if not tables or len(board.tasks) == len(board.learners) == 1:
         return None
-    budgeted = [cell for cell in board.cells if cell.id.dpc != "0" and cell.summary is not None]
-    narrow = f" From fewer than {FEW_SETS} sets it is too narrow."
     few = (
         " With fewer than ten tasks a test of the ranks over tasks would only describe, so there "
         "is none."
     )
-    over = f"Mean over the tasks of a column ({_tasks(board, averages)})"
     return Section(
         "Across learners",
         (
-            f"{over if len(board.tasks) > 1 else 'Scores'} with a 95% interval by a two-stage "
-            "bootstrap (sets, then seeds within a set). The interval speaks of these tasks, not of "
-            "tasks in general. There is none where a cell has one set only."
-            f"{narrow if any(cell.planned[0] < FEW_SETS for cell in budgeted) else ''}"
+            f"{_over_what(board, averages)} There is none where a cell has one set only."
             f"{few if 1 < len(board.tasks) < MIN_TASKS else ''}",
         ),
         tables=tables,
     )
 
 
-def _scaling(board: Leaderboard, averages: list, resamples: Resamples) -> Section | None:
+def _scaling(board: Leaderboard, averages: list[Column], resamples: Resamples) -> Section | None:
     figure = scaling_figure(board, averages, resamples)
     if figure is None:
         return None
@@ -136,7 +126,7 @@ def _scaling(board: Leaderboard, averages: list, resamples: Resamples) -> Sectio
     )
 
 
-def _ranks(board: Leaderboard, averages: list) -> Section | None:
+def _ranks(board: Leaderboard, averages: list[Column]) -> Section | None:
     tests = rank_tests(board, averages)
     table = rank_table(tests)
     if table is None:
@@ -147,7 +137,8 @@ def _ranks(board: Leaderboard, averages: list) -> Section | None:
         (
             "Friedman's test on the mean scores, and Nemenyi's critical difference (CD): average "
             "ranks that are further apart differ at 0.05. Methods joined by = are closer than "
-            f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe.",
+            f"that. Shown from {MIN_TASKS} tasks on; with fewer it would only describe. Methods "
+            f"that have no places above are not here. {rank_sentence(tests)}",
         ),
         tables=(table,),
         figures=(figure,) if figure else (),
@@ -169,10 +160,36 @@ def _what_scores_show(board: Leaderboard) -> tuple[str, ...]:
     return (" ".join(told),) if told else ()
 
 
-def _tasks(board: Leaderboard, averages: list) -> str:
+def _untested(board: Leaderboard) -> str:
+    """Say what a method without a test does to the places of the others."""
+    lacking = [c for c in board.cells if c.summary and c.id.dpc != "0" and c.rank.rank is None]
+    if not lacking:
+        return ""
+    return (
+        "A method that can't be tested (one set, or runs missing) has no place, and leaves one "
+        "place more open to each of the others. "
+    )
+
+
+def _over_what(board: Leaderboard, averages: list[Column]) -> str:
+    """Say what the tables across learners show, and how their intervals are made."""
+    if {len(column.tasks) for column in averages} == {1} or one_by_one(board, averages):
+        what = "Scores, a table a task," if len(board.tasks) > 1 else "Scores"
+        return f"{what} with the 95% t-interval on set means."
+    return (
+        f"Mean over the tasks of a table ({_tasks(board, averages)}), the same for all its "
+        "learners, with a 95% interval by a two-stage bootstrap (sets, then seeds within a set), "
+        "widened for the number of sets as a t-interval is. It speaks of these tasks, not of tasks "
+        "in general."
+    )
+
+
+def _tasks(board: Leaderboard, averages: list[Column]) -> str:
     """Say over how many tasks the averages go."""
     sizes = sorted({len(column.tasks) for column in averages})
     if sizes == [len(board.tasks)]:
         return f"all {sizes[0]}"
     number = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0] if sizes else 0}"
-    return f"{number} of {len(board.tasks)}, in each column those that its methods share"
+    whose = board.reference or "most methods"
+    verb = "has" if board.reference else "have"
+    return f"{number} of {len(board.tasks)}, in each column those that {whose} {verb}"

@@ -1,4 +1,7 @@
-"""Bootstrap of a page's averages: each cell is resampled once, for every average it stands in."""
+"""Intervals of a page's averages, by bootstrap, for which each cell is resampled once.
+
+An average over one task is that task's score, with the interval that stands beside it elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from benchmark.core.records import CellId
 from benchmark.core.seeding import numpy_generator, seed_of
-from evaluators.statistics import percentile_interval, resampled_scores
+from evaluators.statistics import aggregate_interval, resampled_scores, welch_sets
 from leaderboards.model import CellResult
 
 RESAMPLES = 1000
@@ -39,7 +42,13 @@ class Resamples:
         """
         if not cells or any(len(cell.scores) < 2 for cell in (*cells, *less)):
             return None
+        if len(cells) == 1 and less:
+            test = welch_sets(cells[0].scores, less[0].scores)
+            return test.ci_low, test.ci_high
+        if len(cells) == 1:
+            return cells[0].summary.ci_low, cells[0].summary.ci_high
         total = np.mean([self.of(cell) for cell in cells], axis=0)
         if less:
             total = total - np.mean([self.of(cell) for cell in less], axis=0)
-        return percentile_interval(total)
+        ours, theirs = ([cell.scores for cell in row] for row in (cells, less))
+        return aggregate_interval(total, ours, theirs)

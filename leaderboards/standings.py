@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from leaderboards.averages import Column, mean_places
+from leaderboards.averages import Column, places_text
 from leaderboards.model import CellResult, Leaderboard, RowKey
 from leaderboards.resamples import Resamples
 from leaderboards.rounding import NOTHING, decimals, p_value, percent
@@ -76,8 +76,7 @@ def _mean_line(
     board: Leaderboard, column: Column, key: RowKey, resamples: Resamples
 ) -> tuple[Entry, ...]:
     cells = column.cells[key]
-    first, last = mean_places(cells)
-    places = NOTHING if np.isnan(first) else f"{decimals(first, 1)} to {decimals(last, 1)}"
+    first, last = column.places(key)
     reference = next((row for row in column.cells if board.labels[row] == board.reference), None)
     lead = Entry("")
     if reference is not None and reference != key:
@@ -87,7 +86,7 @@ def _mean_line(
         lead = Entry(percent(value) + (_bounds(*bounds) if bounds else ""), value=value)
     return (
         *entries(column.dpc, board.labels[key]),
-        Entry(places, value=_known(first)),
+        Entry(places_text(first, last), value=_known(first)),
         lead,
         *_figures(cells),
     )

@@ -18,7 +18,7 @@ from evaluators.statistics.across_tasks import (
 )
 from evaluators.statistics.bootstrap import (
     BootstrapResult,
-    percentile_interval,
+    aggregate_interval,
     resampled_scores,
     two_stage_bootstrap,
 )
@@ -52,6 +52,7 @@ __all__ = [
     "RankCorrelation",
     "Scores",
     "Welch",
+    "aggregate_interval",
     "compare_family",
     "critical_difference",
     "design_effect",
@@ -60,7 +61,6 @@ __all__ = [
     "hedges_g",
     "holm",
     "icc",
-    "percentile_interval",
     "probability_of_improvement",
     "rank_correlation",
     "rank_with_ties",

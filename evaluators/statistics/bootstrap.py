@@ -1,4 +1,11 @@
-"""Intervals for aggregates over tasks: resample sets, then seeds within each sampled set."""
+"""Intervals for aggregates over tasks: resample sets, then seeds within each sampled set.
+
+Plain percentiles of a few sets are too narrow twice over. The draws of n sets vary about their own
+mean, by (n - 1) / n of the variance, and a normal tail is taken where a t belongs: with 3 sets they
+cover the truth 72% of the time, with 10 some 90%. So the spread of each cell's draws is corrected
+for the first, and the interval widened by t / z for the second, with the degrees of freedom of
+Welch and Satterthwaite over all cells (simulated in the tests: 93 to 99% from 3 sets on).
+"""
 
 from __future__ import annotations
 
@@ -8,16 +15,16 @@ from typing import Literal
 
 import numpy as np
 
-from evaluators.statistics.sets import CONFIDENCE, Scores, runs_by_set, set_means
+from evaluators.statistics.sets import CONFIDENCE, Scores, runs_by_set, set_means, variance
 
 
 @dataclass(frozen=True)
 class BootstrapResult:
-    """An aggregate over tasks and its percentile interval.
+    """An aggregate over tasks and its 95% interval.
 
     Attributes:
         estimate: the aggregate of the scores as they are.
-        ci_low, ci_high: 2.5% and 97.5% quantiles of the resampled aggregates.
+        ci_low, ci_high: 2.5% and 97.5% quantiles of the resampled aggregates, widened by t / z.
         standard_error: their standard deviation.
         n_resamples: how many there are.
         one_set_cells: cells with one set. Only their seeds vary, so if this is not 0 the interval
@@ -58,15 +65,15 @@ def two_stage_bootstrap(
         n_resamples: number of resamples.
 
     Drawing at both stages counts part of the seed variance twice, which widens the interval a
-    little; with only a few sets per cell (`quick` has 3) it is too narrow nonetheless, as any
-    percentile interval from 3 values is.
+    little. The degrees of freedom are those of set means, whatever the statistic.
 
     Raises:
         ValueError: no cells, a malformed one, unequal numbers of tasks, n_resamples < 1 or an
             unknown statistic.
         TypeError: rng is not a numpy Generator.
 
-    Source: Davison & Hinkley 1997, section 3.8 (nested data).
+    Source: Davison & Hinkley 1997, section 3.8 (nested data); Hesterberg 2015 (narrowness of
+    percentiles in small samples).
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy Generator, not {type(rng).__name__}")
@@ -85,10 +92,11 @@ def two_stage_bootstrap(
         for scores in method:
             clusters = runs_by_set(scores)
             one_set += len(clusters) == 1
-            estimate += sign * float(reduce(set_means(clusters), axis=-1)) / len(cells)
-            drawn = _resampled_means(clusters, n_resamples, rng)
-            resampled += sign * reduce(drawn, axis=-1) / len(cells)
-    low, high = percentile_interval(resampled)
+            point = float(reduce(set_means(clusters), axis=-1))
+            drawn = reduce(_resampled_means(clusters, n_resamples, rng), axis=-1)
+            estimate += sign * point / len(cells)
+            resampled += sign * _unbiased(drawn, point, len(clusters)) / len(cells)
+    low, high = _interval(resampled, estimate, [*cells, *(other or [])])
     return BootstrapResult(
         estimate=estimate,
         ci_low=low,
@@ -103,19 +111,62 @@ def resampled_scores(scores: Scores, *, rng: np.random.Generator, n_resamples: i
     """Return the score of one cell in each resample of its sets, then seeds, shape (n_resamples,).
 
     A page averages one cell in several ways (over tasks, less the reference); drawn once, the same
-    resamples serve them all. Sum or subtract those of different cells, then take
-    :func:`percentile_interval`: that is :func:`two_stage_bootstrap` in parts.
+    resamples serve them all. Average or subtract those of different cells, then take
+    :func:`aggregate_interval`: that is :func:`two_stage_bootstrap` in parts.
 
     Raises:
         ValueError: a malformed cell.
     """
-    return _resampled_means(runs_by_set(scores), n_resamples, rng).mean(axis=-1)
+    clusters = runs_by_set(scores)
+    drawn = _resampled_means(clusters, n_resamples, rng).mean(axis=-1)
+    return _unbiased(drawn, float(set_means(clusters).mean()), len(clusters))
 
 
-def percentile_interval(resampled: np.ndarray) -> tuple[float, float]:
-    """Return the 2.5% and 97.5% quantiles of resampled aggregates, shape (n_resamples,)."""
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+def aggregate_interval(
+    resampled: np.ndarray, cells: Sequence[Scores], other: Sequence[Scores] = ()
+) -> tuple[float, float]:
+    """Return the 95% interval of the mean over `cells`, less that over `other` where given.
+
+    Args:
+        resampled: that mean, or lead, in each resample, shape (n_resamples,), made of
+            :func:`resampled_scores`.
+        cells, other: the cells it was made of; both have as many tasks.
+    """
+    estimate = float(np.mean([set_means(scores).mean() for scores in cells]))
+    if len(other):
+        estimate -= float(np.mean([set_means(scores).mean() for scores in other]))
+    return _interval(resampled, estimate, [*cells, *other])
+
+
+def _unbiased(drawn: np.ndarray, point: float, n_sets: int) -> np.ndarray:
+    """Widen a cell's draws about its score: n sets drawn from n vary too little by (n - 1) / n."""
+    return point + (drawn - point) * np.sqrt(n_sets / (n_sets - 1)) if n_sets > 1 else drawn
+
+
+def _interval(
+    resampled: np.ndarray, estimate: float, cells: Sequence[Scores]
+) -> tuple[float, float]:
+    quantiles = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = estimate + (quantiles - estimate) * _t_over_z(cells)
     return float(low), float(high)
+
+
+def _t_over_z(cells: Sequence[Scores]) -> float:
+    """Return the quantile of t over that of the normal, for the mean over cells with these sets.
+
+    The degrees of freedom are Satterthwaite's: those of 20 cells of 3 sets are not 2, but up to 40.
+    Cells with one set have no variance of sets to count.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    samples = [means for scores in cells if len(means := set_means(scores)) > 1]
+    parts = np.array([variance(means) / len(means) for means in samples])
+    freedom = np.array([len(means) - 1 for means in samples])
+    if not parts.sum():
+        return 1.0
+    df = parts.sum() ** 2 / (parts**2 / freedom).sum()
+    quantile = (1 + CONFIDENCE) / 2
+    return float(stdtrit(df, quantile) / ndtri(quantile))
 
 
 def _resampled_means(

@@ -168,10 +168,13 @@ def hedges_g(a: np.ndarray, b: np.ndarray) -> float:
 def probability_of_improvement(a: np.ndarray, b: np.ndarray) -> float:
     """Return P(A > B) + P(A = B) / 2 for one random set of each, the Mann-Whitney U / (n_a n_b).
 
-    0.5 means no difference; defined from 1 set each. Means that differ by float noise are ties.
+    0.5 means no difference. Means that differ by float noise are ties. NaN with fewer than 2 sets
+    in either: against one set it could hardly be other than 0 or 1, which would read as certainty.
 
     Source: Mann & Whitney 1947; as a benchmark figure, Agarwal et al. 2021.
     """
+    if min(len(a), len(b)) < 2:
+        return float("nan")
     signs = np.sign(difference_of(a[:, None], b[None, :]))
     return float((signs + 1).mean() / 2)
 

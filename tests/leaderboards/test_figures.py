@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from leaderboards import build_leaderboard, check_published, merge, render, render_published
-from leaderboards.drawing import COLOURS, difference, draw, look
-from leaderboards.figures import CurvePanel
+from leaderboards.drawing import COLOURS, _ranks, difference, draw, look
+from leaderboards.figures import CurvePanel, RankPanel
 from leaderboards.page import make_page
 
 TASKS = [f"task-{number:02d}" for number in range(12)]
@@ -124,6 +124,20 @@ def test_colours_can_be_told_apart_without_red_or_green() -> None:
 def test_lines_of_many_methods_differ_in_more_than_their_markers() -> None:
     lines = [(look(place)["color"], look(place)["linestyle"]) for place in range(3 * len(COLOURS))]
     assert len(set(lines)) == len(lines)
+
+
+def test_bars_end_at_the_ranks_of_their_methods() -> None:
+    """A longer bar, or a round end, would join methods that the test tells apart."""
+    from matplotlib.figure import Figure
+
+    panel = RankPanel(
+        "probe", (("a", 1.0), ("b", 1.5), ("c", 2.45), ("d", 2.5)), 0.96, (("a", "b"), ("b", "c"))
+    )
+    axes = Figure().subplots()
+    _ranks(axes, panel, {name: look(place) for place, name in enumerate("abcd")}, bars=2)
+    bars = [line for line in axes.lines if line.get_linewidth() == 3]
+    assert [tuple(line.get_xdata()) for line in bars] == [(1.0, 1.5), (1.5, 2.45)]
+    assert {line.get_solid_capstyle() for line in bars} == {"butt"}
 
 
 # What `--check` finds

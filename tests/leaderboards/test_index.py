@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from leaderboards import build_leaderboard, check_published, merge, render_published
+from leaderboards.averages import columns, summary_tables
 from leaderboards.index import index_page
 
 
@@ -67,3 +68,33 @@ def test_variants_of_a_method_have_lines_of_their_own(make_rows, tmp_path) -> No
     text = (tmp_path / "README.md").read_text()
     assert "herding (encoder=minilm)" in text
     assert "herding (encoder=bert-base)" in text
+
+
+def test_places_are_those_of_the_page_and_rows_that_lack_tasks_have_none(make_rows, tmp_path):
+    tasks = [f"task-{number:02d}" for number in range(14)]
+    methods = {"random": -0.1, "k-centers": 0.0, "dilm": 0.05, "tdd": 0.2, "alone": 0.3}
+    rows = make_rows(tasks, methods, ["probe"], ["5"], suite="toy", sets=4)
+    rows = rows[(rows.method != "tdd") | rows.task.isin(tasks[:7])]
+    alone = rows.method == "alone"
+    rows = rows.assign(planned_sets=rows.planned_sets.mask(alone, 1))
+    rows = rows[~alone | (rows["set_index"] == 0)]
+    merge(tmp_path / "toy.parquet", rows)
+    render_published(tmp_path / "toy.parquet", tmp_path)
+    (table,) = index_page(tmp_path, tmp_path).sections[-1].tables
+    board = build_leaderboard(rows)
+    (summary,) = summary_tables(board, columns(board))
+    of_page = {row[0].text: row[2].text for row in summary.rows}
+    places = {row[0].text: row[1].text for row in table.rows}
+    assert places.pop("tdd") == "– (7 tasks)"
+    assert places.pop("alone") == "–"
+    assert places == {name: of_page[name] for name in ("random", "k-centers", "dilm")}
+    assert float(places["dilm"].split(" to ")[1]) >= 2, "the untested method may be better"
+
+
+def test_a_column_of_a_part_of_the_tasks_says_so(make_rows, tmp_path) -> None:
+    rows = make_rows(suite="toy", learners=("probe",), sets=3)
+    rows = rows[(rows.dpc != "20") | (rows.task == "sst2")]
+    merge(tmp_path / "toy.parquet", rows)
+    render_published(tmp_path / "toy.parquet", tmp_path)
+    (table,) = index_page(tmp_path, tmp_path).sections[-1].tables
+    assert table.header == ("method", "probe\nDPC 20 (1 of 3 tasks)")

@@ -169,6 +169,14 @@ def test_the_share_of_full_is_the_recovered_accuracy_of_the_papers(rows):
     assert "of_full" not in table(rows[rows.method != "full"]).columns
 
 
+def test_a_metric_that_may_be_below_zero_has_no_share_of_full(rows):
+    signed = rows.task == "cola"
+    cells = table(rows.assign(metric=rows.metric.mask(signed, "matthews")))
+    assert cells[cells.task == "cola"].of_full.isna().all()
+    assert cells[cells.task != "cola"].of_full.notna().all()
+    assert cells[(cells.task == "cola") & (cells.method == "herding")].recovered.notna().all()
+
+
 def test_a_partial_cell_has_raw_figures_but_no_star_rank_or_place_in_the_family(make_rows, mark):
     frame = make_rows(methods={"k-centers": 0.0, "dilm": 0.1, "random": -0.1})
     cut = mark(frame, (frame.method == "dilm") & (frame["set_index"] == 0), "failed")

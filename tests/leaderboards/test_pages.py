@@ -175,14 +175,26 @@ def test_below_ten_tasks_no_rank_test_is_made_and_the_page_says_so(rows):
     assert "would only describe" in page
 
 
-def test_averages_are_over_the_same_tasks_for_all_methods(make_rows, mark):
-    frame = make_rows(full=False, learners=("probe",), dpcs=("10",))
-    whole = build_leaderboard(frame)
-    lost = (frame.method == "random") & (frame.task == "cola")
-    board = build_leaderboard(mark(frame, lost, "failed"))
-    assert "probe (2 tasks)" in render(board, "md")
-    mean = np.mean([whole.cell(t, "probe", "10", ("herding", "{}")).mean for t in ("sst2", "mrpc")])
-    assert f"| {percent(mean)} (" in sections(render(board, "md"))["Across learners"]
+def test_a_method_that_failed_on_a_task_has_no_average_and_the_others_keep_theirs(make_rows, mark):
+    frame = make_rows(full=False, tasks=TASKS[:13], learners=("probe",), dpcs=("10",), sets=3)
+    lost = (frame.method == "random") & (frame.task == TASKS[3])
+    page = render(build_leaderboard(mark(frame, lost, "failed")), "md")
+    across = sections(page)["Across learners"]
+    assert "all 13" in page
+    assert re.search(r"\| random +\| +– \(12 tasks\) \|", across)
+    before = sections(render(build_leaderboard(frame), "md"))["Across learners"]
+    kept = [line for line in before.splitlines() if line.startswith("| herding")]
+    assert kept == [line for line in across.splitlines() if line.startswith("| herding")]
+
+
+def test_dependent_tasks_and_uncorrected_diagrams_are_named(make_rows):
+    some = ["sst2", "rotten-tomatoes", *TASKS[:10]]
+    page = render(build_leaderboard(make_rows(tasks=some, sets=2, seeds=1)), "md")
+    ranks = sections(page)["Ranks over tasks"]
+    assert "sst2, rotten-tomatoes share sentences" in ranks
+    assert "6 diagrams" in ranks
+    page = render(build_leaderboard(make_rows(tasks=TASKS[:10], sets=2, seeds=1)), "md")
+    assert "share sentences" not in page
 
 
 def test_a_method_with_few_tasks_has_no_average_and_spoils_none(make_rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leaderboards import build_leaderboard
+from leaderboards import build_leaderboard, render
 from leaderboards.averages import columns
 from leaderboards.page import make_page
 from leaderboards.resamples import Resamples
@@ -25,6 +25,21 @@ def test_a_clear_order_has_single_places_and_an_open_one_a_range(make_rows) -> N
     (table,) = cell_standings(build_leaderboard(frame))
     places = {row[2].text: cell_of(table, row, "places").text for row in table.rows[:4]}
     assert places == {"random": "4", "k-centers": "3", "dilm": "1 to 2", "same": "1 to 2"}
+
+
+def test_a_method_with_one_set_leaves_a_place_open_to_each_of_the_others(make_rows) -> None:
+    frame = make_rows(tasks=("sst2",), methods={**METHODS, "tdd": 0.3}, learners=("probe",))
+    alone = frame[(frame.method != "tdd") | (frame["set_index"] == 0)]
+    frame = alone.assign(planned_sets=alone.planned_sets.mask(alone.method == "tdd", 1))
+    board = build_leaderboard(frame)
+    (table,) = cell_standings(board)
+    lines = {row[2].text: row for row in table.rows[:4]}
+    places = {name: cell_of(table, line, "places").text for name, line in lines.items()}
+    assert places == {"random": "3 to 4", "k-centers": "2 to 3", "dilm": "1 to 2", "tdd": "–"}
+    assert cell_of(table, lines["tdd"], "P(better)").text == "–"
+    cell = board.cell("sst2", "probe", "5", ("dilm", "{}"))
+    assert (cell.rank.rank, cell.rank.worst) == (1, 2)
+    assert "leaves one place more open" in render(board, "md")
 
 
 def test_the_figures_of_a_line_are_those_of_its_cell(make_rows) -> None:
@@ -87,6 +102,14 @@ def test_a_cells_resamples_do_not_depend_on_the_other_cells(make_rows) -> None:
     again = Resamples()
     again.of(part.cell("mrpc", "probe", "5", ("dilm", "{}")))
     np.testing.assert_array_equal(again.of(alone), Resamples().of(alone))
+
+
+def test_the_interval_of_one_task_is_that_of_its_cell(make_rows) -> None:
+    board = build_leaderboard(make_rows(tasks=("sst2",), methods=METHODS, sets=3, seeds=1))
+    cell, reference = (board.cell("sst2", "probe", "5", (m, "{}")) for m in ("dilm", "k-centers"))
+    assert Resamples().interval([cell]) == (cell.summary.ci_low, cell.summary.ci_high)
+    test = cell.comparison
+    assert Resamples().interval([cell], [reference]) == (test.ci_low, test.ci_high)
 
 
 def test_one_set_has_no_interval(make_rows) -> None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from synthetic_cells import RAGGED, cell, simulate
 
 from evaluators.statistics import set_means, two_stage_bootstrap
@@ -14,13 +15,15 @@ from evaluators.statistics import set_means, two_stage_bootstrap
 def test_bootstrap_estimate_and_error_of_one_cell():
     scores = cell(0.7, 0, sets=50, seeds=4)
     result = two_stage_bootstrap([scores], rng=np.random.default_rng(0), n_resamples=4000)
-    # Variance of the two-stage bootstrap of nested data, both stages with replacement.
-    between = scores.mean(axis=1).var() / 50
-    within = scores.var(axis=1).mean() / (50 * 4)
+    # Variance of the two-stage bootstrap of nested data, both stages with replacement, times
+    # n / (n - 1), as the draws of n sets vary about their own mean.
+    between = scores.mean(axis=1).var(ddof=1) / 50
+    within = scores.var(axis=1).mean() / (49 * 4)
     assert result.estimate == pytest.approx(scores.mean())
     assert result.standard_error == pytest.approx(math.sqrt(between + within), rel=0.05)
-    assert result.ci_low == pytest.approx(result.estimate - 1.96 * result.standard_error, abs=1e-3)
-    assert result.ci_high == pytest.approx(result.estimate + 1.96 * result.standard_error, abs=1e-3)
+    half = stats.t.ppf(0.975, 49) * result.standard_error
+    assert result.ci_low == pytest.approx(result.estimate - half, abs=1e-3)
+    assert result.ci_high == pytest.approx(result.estimate + half, abs=1e-3)
     assert (result.n_resamples, result.one_set_cells) == (4000, 0)
 
 
@@ -87,10 +90,33 @@ def test_bootstrap_refuses(arguments, error, message):
         two_stage_bootstrap(**(valid | arguments))
 
 
-def test_bootstrap_interval_covers_the_truth():
+@pytest.mark.parametrize(("tasks", "sets"), [(1, 20), (2, 3), (3, 3), (2, 10), (3, 20)])
+@pytest.mark.parametrize(("seeds", "rho"), [(1, 1.0), (5, 0.5)])
+def test_bootstrap_interval_covers_the_truth(tasks, sets, seeds, rho):
+    # Plain percentiles cover 78 to 83% of the time with 3 sets, 91 to 93% with 10. With several
+    # seeds a set the second stage widens the interval a little.
     rng = np.random.default_rng(11)
+    repetitions = 1000
+    cells = [simulate(rng, repetitions, rho, sets, seeds) for _ in range(tasks)]
     covered = []
-    for scores in simulate(rng, 300, 0.5):
-        result = two_stage_bootstrap([scores], rng=rng, n_resamples=400)
+    for number in range(repetitions):
+        result = two_stage_bootstrap([c[number] for c in cells], rng=rng, n_resamples=400)
         covered.append(result.ci_low <= 0 <= result.ci_high)
-    assert 0.91 <= np.mean(covered) <= 0.98
+    assert 0.93 <= np.mean(covered) <= 0.99
+
+
+def test_bootstrap_interval_of_a_lead_covers_the_truth_with_unequal_numbers_of_sets():
+    rng = np.random.default_rng(12)
+    few, theirs, others = (simulate(rng, 1000, 1.0, 3, 1) for _ in range(3))
+    many = 2 * simulate(rng, 1000, 1.0, 20, 1)
+    covered = []
+    for a, b, c, d in zip(few, many, theirs, others, strict=True):
+        result = two_stage_bootstrap([a, b], [c, d], rng=rng, n_resamples=400)
+        covered.append(result.ci_low <= 0 <= result.ci_high)
+    assert 0.93 <= np.mean(covered) <= 0.99
+
+
+def test_cells_that_do_not_vary_have_a_point_for_an_interval():
+    cells = [np.full((3, 2), 0.5), np.full((4, 1), 0.7)]
+    result = two_stage_bootstrap(cells, rng=np.random.default_rng(0), n_resamples=50)
+    assert result.ci_low == result.ci_high == pytest.approx(0.6)

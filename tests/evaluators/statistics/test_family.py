@@ -109,10 +109,13 @@ def test_hedges_g_by_hand():
 def test_probability_of_improvement():
     # Pairs of (2, 3) over (1, 2): win, tie, win, win.
     assert probability_of_improvement(np.array([2.0, 3]), np.array([1.0, 2])) == 3.5 / 4
-    assert probability_of_improvement(np.array([0.1 + 0.2]), np.array([0.3])) == 0.5
+    assert probability_of_improvement(np.array([0.1 + 0.2, 0.3]), np.array([0.3, 0.3])) == 0.5
     a, b = np.random.default_rng(0).integers(6, size=(2, 15)).astype(float)
     expected = stats.mannwhitneyu(a, b).statistic / 225
     assert probability_of_improvement(a, b) == pytest.approx(expected)
+    # One set says nothing of how another would do: 1.00 beside it would read as a certainty.
+    assert math.isnan(probability_of_improvement(np.array([0.9]), np.array([0.1, 0.2])))
+    assert math.isnan(probability_of_improvement(np.array([0.1, 0.2]), np.array([0.9])))
 
 
 @pytest.mark.parametrize("sizes", [(20, 20), (3, 3), (2, 20)])
