@@ -7,6 +7,7 @@ everything else back as messages; the driver alone writes rows.
 from __future__ import annotations
 
 import errno
+import math
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -134,7 +135,8 @@ def _make_set(job: SetJob, library: Library) -> SetRecord:
         why, kind = reason(error), kind_of(error)
         return SetRecord(job.set_key, "", Status.FAILED, why, job.ingredients, kind)
     facts = {
-        **{f"{NOTE}{name}": float(value) for name, value in distilled.notes.items()},
+        # A note that is no number is of what the method could not find out.
+        **{f"{NOTE}{name}": float(v) for name, v in distilled.notes.items() if math.isfinite(v)},
         # What other sets had learned already is counted as if this one had learned it.
         "distil_seconds": max(seconds, distilled.notes.get(SECONDS, 0.0)),
         **prepared,

@@ -25,6 +25,17 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 """What a line can be about, and the types of its other fields."""
 
 
+def append_line(path: Path, line: str) -> None:
+    """Write a line at the end of a file, on a line of its own: a kill may have cut the last short,
+    which would swallow it."""
+    with path.open("ab+") as handle:
+        torn = False
+        if handle.tell():
+            handle.seek(-1, os.SEEK_END)
+            torn = handle.read(1) != b"\n"
+        handle.write(b"\n" * torn + line.encode() + b"\n")
+
+
 class Journal:
     """Append-only notes in a state's folder."""
 
@@ -32,13 +43,7 @@ class Journal:
         self.path = folder / FILE
 
     def _append(self, **line: Any) -> None:
-        with self.path.open("ab+") as handle:
-            if handle.tell():  # a line that a kill cut short would swallow this one
-                handle.seek(-1, os.SEEK_END)
-                torn = handle.read(1) != b"\n"
-            else:
-                torn = False
-            handle.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
+        append_line(self.path, json.dumps(line))
 
     def log(self, curve: str, step: int, value: float) -> None:
         """Note one point of a curve, such as `"language_model_loss"` at optimiser step 200."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmark.core.assets import quiet_transformers
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator, seed_of
 
+LINE_BREAK, LIKELY = "\n", 4.0
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
@@ -41,7 +42,8 @@ def toy_model(words: Sequence[str]) -> Path:
 def toy_causal_lm(words: Sequence[str]) -> Path:
     """Return a folder with a GPT-2 of 2 layers, 16 wide, that knows `words`; gone at exit.
 
-    Its weights are far from their small start, so that it has preferences.
+    Its weights are far from their small start, so that it has preferences. If a line break is one
+    of the words, it ends a line every few words.
     """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -49,8 +51,8 @@ def toy_causal_lm(words: Sequence[str]) -> Path:
 
     folder = Path(tempfile.mkdtemp(prefix="toy-causal-lm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    known = dict.fromkeys(("[EOS]", "[UNK]", *words))
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(known)}, unk_token="[UNK]"))
+    known = {w: i for i, w in enumerate(dict.fromkeys(("[EOS]", "[UNK]", *words)))}
+    core = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token="[EOS]", unk_token="[UNK]", model_max_length=128
@@ -63,6 +65,11 @@ def toy_causal_lm(words: Sequence[str]) -> Path:
         model = GPT2LMHeadModel(config)
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
+        if LINE_BREAK in known:  # the first hidden unit is always 1, and it alone is read
+            body = model.transformer
+            body.ln_f.weight[0], body.ln_f.bias[0] = 0.0, 1.0
+            body.wte.weight[known[LINE_BREAK]] = 0.0
+            body.wte.weight[known[LINE_BREAK], 0] = LIKELY
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -10,12 +10,13 @@ import numpy as np
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.services import Columns, Services
-from benchmark.testing.toy_model import toy_causal_lm, toy_model, toy_vectors
+from benchmark.testing.toy_model import LINE_BREAK, toy_causal_lm, toy_model, toy_vectors
 
 CLASS_ONSETS = "bcdfghjklmnpqrstvwxz"  # one per class: 20 at most
 WORD_ENDINGS = ("ando", "elim", "isor", "ovat", "uxen", "ylar")
 COMMON_WORDS = ("the", "of", "and", "was", "is", "very", "some", "with")
-CAUSAL = ("gpt2", "smollm2-135m", "phi-1.5")
+WRITES_LINES = "smollm2-135m"
+CAUSAL = ("gpt2", WRITES_LINES, "phi-1.5")
 PROMPT_WORDS = ("The", "It", "class")
 
 
@@ -25,7 +26,8 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
     Rows are of two groups in turn. As in real data, each class has one text twice. Features are
     read-only sums of word vectors, scaled to unit length, so equal texts have equal features. Every
     model is the same tiny BERT, but those called glove-something, which are toy word vectors, and
-    causal language models, which are one tiny GPT-2 that knows the names of the classes as well.
+    causal language models, which are one tiny GPT-2 that knows the names of the classes as well,
+    and line breaks if it is called smollm2-135m.
     """
     rng = numpy_generator(seed_of("toy-pool", n_classes=n_classes, per_class=per_class, pair=pair))
     names = ("first", "second") if pair else ("text",)
@@ -54,7 +56,8 @@ def toy_pool(n_classes: int = 3, per_class: int = 12, *, pair: bool = False) -> 
 
 def _model(name: str) -> Path:
     if name in CAUSAL:
-        return toy_causal_lm((*_all_words(), *PROMPT_WORDS, *CLASS_ONSETS))
+        ends = (LINE_BREAK,) if name == WRITES_LINES else ()
+        return toy_causal_lm((*_all_words(), *PROMPT_WORDS, *CLASS_ONSETS, *ends))
     return (toy_vectors if name.startswith("glove") else toy_model)(_all_words())
 
 

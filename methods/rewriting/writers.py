@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Protocol
 
 from benchmark.core.endpoint import EndpointError, address, ask, open_session, tokens_of
 from benchmark.core.errors import BenchmarkError, UnavailableError
+from benchmark.core.journal import append_line
 from benchmark.core.seeding import isolated_torch_rng, seed_of
 from methods.rewriting.prompts import PART
 
 CHAT = "/chat/completions"
 FILE = "answers.jsonl"
+CUT = "length"
+"""How an endpoint says that the limit of tokens ended an answer."""
+LEAD = "1."
+"""What a model that has no chat form reads last, so that it goes on with a list."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, and the tokens that prompt and answer cost."""
+    """An answer, the tokens that prompt and answer cost (NaN where a server does not tell), and
+    whether it came to its end before the limit of tokens."""
 
     text: str
-    tokens: int
+    tokens: float
+    whole: bool = True
+
+    @property
+    def whole_lines(self) -> str:
+        """The text, less the line that the limit cut short."""
+        return self.text if self.whole else self.text.rpartition("\n")[0]
 
 
 class Writer(Protocol):
@@ -63,14 +77,15 @@ class EndpointWriter:
         reply = ask(self.session, where, body)
         try:
             content = reply.json()
-            text = content["choices"][0]["message"]["content"]
+            choice = content["choices"][0]
+            text, whole = choice["message"]["content"], choice.get("finish_reason") != CUT
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise EndpointError(f"{where} answered what is no chat reply ({error!r})") from error
         tokens = tokens_of(content)
         self.bill(self.model, tokens)
         if not isinstance(text, str):
             raise EndpointError(f"{where} answered a message without text: {text!r}")
-        return [Answer(text, tokens)]
+        return [Answer(text, tokens or math.nan, whole)]  # a reply costs something
 
 
 class LocalWriter:
@@ -88,6 +103,7 @@ class LocalWriter:
                 f"writer {name!r} is no causal language model: {str(error).splitlines()[0][:150]}"
             ) from error
         self.name, self.temperature = name, temperature
+        self._lead = "" if getattr(self.tokenizer, "chat_template", None) else LEAD
         self.context = getattr(self.model.config, "max_position_embeddings", None) or 2**20
 
     def answer(
@@ -107,35 +123,53 @@ class LocalWriter:
             )
         ids = ids[-room:]  # the request is at the end
         answers = []
-        for text, tokens in self._generate(ids, seeds, most):
-            if parted and PART not in text:
-                first = f"{next(iter(text.strip().splitlines()), '')} {PART}"
-                more = self.tokenizer(first, add_special_tokens=False)["input_ids"][:most]
-                ((second, further),) = self._generate([*ids, *more], seeds[:1], most)
-                text, tokens = f"{first} {second.strip()}", tokens + further
-            answers.append(Answer(text, len(ids) // len(seeds) + tokens))
+        for made in self._generate(ids, seeds, most):
+            if parted and PART not in made.text:
+                made = self._second(made, ids, seeds[:1], most)
+            tokens = len(ids) // len(seeds) + made.tokens
+            answers.append(Answer(self._lead + made.text, tokens, made.whole))
         return answers
 
-    def _generate(
-        self, ids: Sequence[int], seeds: Sequence[int], most: int
-    ) -> list[tuple[str, int]]:
-        """A continuation for each seed, and its number of tokens."""
+    def _second(self, made: Answer, ids: Sequence[int], seeds: Sequence[int], most: int) -> Answer:
+        """The first whole line of an answer as the first text of a pair, with a second one."""
+        line = next(iter(made.whole_lines.strip().splitlines()), "")
+        if not line:
+            return made
+        first = f"{line} {PART}"
+        more = self.tokenizer(first, add_special_tokens=False)["input_ids"][:most]
+        (second,) = self._generate([*ids, *more], seeds, most)
+        tokens = made.tokens + len(ids) + len(more) + second.tokens  # all is read once more
+        return Answer(f"{first} {second.text.strip()}", tokens, second.whole)
+
+    def _generate(self, ids: Sequence[int], seeds: Sequence[int], most: int) -> list[Answer]:
+        """A continuation for each seed, with its own tokens alone."""
         import torch
 
         given = torch.tensor([list(ids)], device=self.model.device)
-        end = self.tokenizer.eos_token_id
+        ends = self._ends()
         with isolated_torch_rng(seed_of("answers", seed=seeds[0])), torch.inference_mode():
             out = self.model.generate(
                 input_ids=given, attention_mask=torch.ones_like(given), do_sample=True,
                 temperature=self.temperature, top_p=0.95, max_new_tokens=most,
-                num_return_sequences=len(seeds), pad_token_id=0 if end is None else end,
+                num_return_sequences=len(seeds), eos_token_id=ends or None,
+                pad_token_id=ends[0] if ends else 0,
             )[:, len(ids) :].tolist()  # fmt: skip
-        rows = [row[: row.index(end)] if end in row else row for row in out]
-        return [(self.tokenizer.decode(row, skip_special_tokens=True), len(row)) for row in rows]
+        rows = [list(takewhile(lambda token: token not in ends, row)) for row in out]
+        texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [
+            Answer(text, len(row), len(row) < len(whole))
+            for text, row, whole in zip(texts, rows, out, strict=True)
+        ]
+
+    def _ends(self) -> list[int]:
+        """Tokens that end an answer: the tokenizer's, and those that the model's settings name."""
+        own = self.model.generation_config.eos_token_id
+        named = [self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+        return [end for end in dict.fromkeys(named) if end is not None]
 
     def _ids(self, prompt: str) -> list[int]:
-        if not getattr(self.tokenizer, "chat_template", None):
-            return list(self.tokenizer(prompt + "\n\n1.")["input_ids"])
+        if self._lead:
+            return list(self.tokenizer(f"{prompt}\n\n{self._lead}")["input_ids"])
         text = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
         )
@@ -150,12 +184,12 @@ class KeptAnswers:
 
     def __init__(self, writer: Writer, folder: Path) -> None:
         self.writer, self.path = writer, folder / FILE
-        self.tokens = 0
+        self.tokens = 0.0
         self._known: dict[str, Answer] = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:
                 body = json.loads(line)
-                self._known[body["key"]] = Answer(body["text"], body["tokens"])
+                self._known[body["key"]] = Answer(body["text"], body["tokens"], body["whole"])
             except (ValueError, TypeError, KeyError):
                 continue  # a line that a kill cut short
 
@@ -173,8 +207,7 @@ class KeptAnswers:
                 ) from error
             for i, answer in zip(missing, found, strict=False):
                 self._known[keys[i]] = answer
-                with self.path.open("a") as handle:
-                    handle.write(json.dumps({"key": keys[i], **asdict(answer)}) + "\n")
+                append_line(self.path, json.dumps({"key": keys[i], **asdict(answer)}))
         answers = [self._known[key] for key in keys]
         self.tokens += sum(answer.tokens for answer in answers)
         return answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,17 @@ def enter_all(folder: Path, weights: Path) -> None:
         for path in folder.iterdir()
     }
     (root / "manifest.json").write_text(json.dumps(entries))
+
+
+def test_a_note_of_a_set_that_is_no_number_is_left_out(world, tmp_path, cli, monkeypatch) -> None:
+    from benchmark.core.method import METHODS
+    from benchmark.store import Store
+
+    kind = METHODS.cls("random")
+    distil = kind.distil
+    told = {"known": 3.0, "unknown": float("nan")}
+    monkeypatch.setattr(kind, "distil", lambda *args: replace(distil(*args), notes=told))
+    flags = [*SMALL, "--methods", "random", "--learners", "coin", *world.flags(tmp_path)]
+    assert cli("run", *flags).code == 0
+    for record in Store(tmp_path).sets().values():
+        assert {n: v for n, v in record.facts.items() if n.startswith("note_")} == {"note_known": 3}
