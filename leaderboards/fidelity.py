@@ -79,9 +79,14 @@ def deviations(cell: CellResult, figure: Figure) -> list[str]:
     """Say in what a cell differs from what the paper ran, as far as the rows tell."""
     paper = protocols()["paper"][figure.paper]
     told = [said for _, said in _stand_ins(cell) if said]
-    told += _others(parse(cell.id.params), paper.get("params", {}) | _setting(figure))
+    params = paper.get("params_of", {}).get(figure.method, paper.get("params", {}))
+    told += _others(parse(cell.id.params), params | _setting(figure))
     recipe = cell.info.get("recipe")
     told += _others(recipe if isinstance(recipe, Mapping) else {}, paper.get("recipe", {}))
+    how = str(cell.info.get("sampling", ""))
+    if how.startswith("resampled"):  # a paper has one set of a deterministic method
+        share = how.removeprefix("resampled").strip() or "a share"
+        told.append(f"sets from resampled pools ({share} of the training rows)")
     theirs = (paper["sets"], paper["seeds"])
     if figure.method in paper["one_set"]:
         theirs = (1, paper["runs_of_one_set"])

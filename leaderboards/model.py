@@ -7,8 +7,8 @@ full-data row stands in a family of its own, DPC 0, and is neither tested nor ra
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,74 +17,13 @@ import pandas as pd
 
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.records import CellId, Status
-from evaluators.statistics import CellSummary, Comparison, Rank, summarise
+from leaderboards.cells import CellResult, RowKey, cell_order, cells_of
 from leaderboards.families import family_of, judge, recovered_shares
 from leaderboards.labels import row_labels
 from leaderboards.reference import DEFAULT_REFERENCE, choose_reference
-from leaderboards.rows import (
-    CELL,
-    COSTS,
-    FAIRNESS,
-    HALVES,
-    METRICS,
-    QUALITY,
-    RARE,
-    SHARES,
-    SIZES,
-    digest,
-    dpc_number,
-    normalise,
-    parse,
-    place,
-    within_plan,
-)
+from leaderboards.rows import digest, dpc_number, normalise, parse, place, within_plan
 
-PARTIAL = "partial"
-RowKey = tuple[str, str]
-"""What a row of a table stands for: a method and its parameters."""
-
-
-@dataclass(frozen=True, eq=False)
-class CellResult:
-    """One cell: what was planned, what came of it, and what the scores say.
-
-    `scores` holds one array of runs per set, of ok runs only, and `summary` is None without any.
-    `status` is `ok` if every planned run is, `partial` if some are, else `failed` or `skipped`;
-    `lacking` counts the planned runs that are not ok, and `reason` is what most of them say.
-    `averages` are means over ok runs of metrics, costs and sizes (the peak of the memory).
-    `preparation` is what the method learned once per task: seconds by phase, and findings.
-    `fairness` sums up the measures of groups as `summary` does the score, for tasks with groups.
-    """
-
-    id: CellId
-    status: str
-    reason: str
-    lacking: int
-    structural: bool
-    planned: tuple[int, int]
-    metric: str
-    info: Mapping[str, Any]
-    scores: Sequence[np.ndarray]
-    summary: CellSummary | None
-    averages: Mapping[str, float]
-    device: str
-    preparation: Mapping[str, float] = field(default_factory=dict)
-    perplexity_models: frozenset[str] = frozenset()
-    comparison: Comparison | None = None
-    rank: Rank = field(default_factory=lambda: Rank(None, None))
-    recovered: float = float("nan")
-    of_full: float = float("nan")
-    fairness: Mapping[str, CellSummary] = field(default_factory=dict)
-
-    @property
-    def row(self) -> RowKey:
-        """The table row that the cell belongs to."""
-        return self.id.method, self.id.params
-
-    @property
-    def mean(self) -> float:
-        """Mean primary score over the ok runs, NaN without any."""
-        return self.summary.mean if self.summary else float("nan")
+__all__ = ["CellResult", "Leaderboard", "RowKey", "board_of", "build_leaderboard"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +37,7 @@ class Leaderboard:
         cells: sorted by task, DPC, learner, method (catalogue order, then name).
         labels: row -> what a table prints for it, in table order.
         environments: distinct environments of the ok runs; devices; first and last run (seconds).
+        n_rows, n_used: rows that were handed in for the suite, and those of them within the plan.
         digest: 16 hex digits over all rows that were handed in for the suite.
     """
 
@@ -110,6 +50,7 @@ class Leaderboard:
     devices: tuple[str, ...]
     created: tuple[float, float]
     n_rows: int
+    n_used: int
     digest: str
 
     @cached_property
@@ -198,7 +139,7 @@ def board_of(rows: pd.DataFrame, reference: str | None = None) -> Leaderboard:
     rows = within_plan(rows)
     if rows.empty:
         raise InputError(f"no row of suite {suite!r} is within its plan of sets and seeds")
-    cells = sorted(_cells(rows), key=_cell_order)
+    cells = sorted(cells_of(rows), key=cell_order)
     labels = row_labels(cells)
     key = choose_reference(cells, labels, reference)
     cells = recovered_shares(judge(cells, key))
@@ -213,6 +154,7 @@ def board_of(rows: pd.DataFrame, reference: str | None = None) -> Leaderboard:
         devices=tuple(sorted(set(ok.device.unique()) - {""})),
         created=(ok.created.min(), ok.created.max()),
         n_rows=n_rows,
+        n_used=len(rows),
         digest=fingerprint,
     )
 
@@ -226,79 +168,6 @@ def _choose_suite(rows: pd.DataFrame, suite: str | None) -> str:
     if suite is not None and suite not in suites:
         raise InputError(f"no rows for suite {suite!r}.{did_you_mean(suite, suites)}")
     return suite or suites[0]
-
-
-def _cells(rows: pd.DataFrame) -> Iterator[CellResult]:
-    """Yield the cells; the rows are sorted by identity, so that each cell is one slice."""
-    code = rows.groupby(CELL, sort=False).ngroup().to_numpy()
-    starts = np.flatnonzero(np.diff(code, prepend=-1))
-    ok = (rows.status == Status.OK).to_numpy()
-    names = [*METRICS, *COSTS, *SIZES, *SHARES, *QUALITY, *HALVES, *FAIRNESS, *RARE]
-    measured = rows.loc[ok, names].groupby(code[ok])
-    averages = measured.mean()
-    averages["peak_memory_mb"] = measured["peak_memory_mb"].max()
-    averages = averages.reindex(range(len(starts)))
-    names, averages = list(averages.columns), averages.to_numpy()
-    columns = {name: rows[name].to_numpy() for name in rows}
-    for index, (start, stop) in enumerate(zip(starts, [*starts[1:], len(rows)], strict=True)):
-        cell = {name: values[start:stop] for name, values in columns.items()}
-        good = ok[start:stop]
-        scores = _by_set(cell["score"][good], cell["set_index"][good])
-        planned = int(cell["planned_sets"][0]), int(cell["planned_seeds"][0])
-        status, reason = _outcome(cell["status"], cell["reason"], good, planned)
-        yield CellResult(
-            id=CellId(*(cell[name][0] for name in CELL)),
-            status=status,
-            reason=reason,
-            lacking=max(0, planned[0] * planned[1] - int(good.sum())),
-            structural=status == Status.SKIPPED and bool(cell["structural"].all()),
-            planned=planned,
-            metric=cell["metric"][0],
-            info=parse(cell["info"][0]),
-            scores=scores,
-            summary=summarise(scores) if len(scores) else None,
-            averages=dict(zip(names, averages[index].tolist(), strict=True)),
-            device=", ".join(sorted(set(cell["device"][good]) - {""})),
-            preparation=parse(next(filter(None, cell["preparation"]), "")),
-            perplexity_models=frozenset(cell["perplexity_model"][good]) - {""},
-            fairness={
-                name: summarise(_by_set(cell[name][good], cell["set_index"][good]))
-                for name in FAIRNESS
-                if good.any() and np.isfinite(cell[name][good]).all()
-            },
-        )
-
-
-def _by_set(scores: np.ndarray, sets: np.ndarray) -> Sequence[np.ndarray]:
-    """Return one array of runs per set: the rows of a matrix where all have as many runs."""
-    if not len(scores):
-        return ()
-    cuts = np.flatnonzero(np.diff(sets)) + 1
-    size = cuts[0] if len(cuts) else len(scores)
-    if (np.diff(cuts, prepend=0, append=len(scores)) == size).all():
-        return scores.reshape(-1, size)
-    return tuple(np.split(scores, cuts))
-
-
-def _outcome(
-    status: np.ndarray, reason: np.ndarray, ok: np.ndarray, planned: tuple[int, int]
-) -> tuple[str, str]:
-    """Return a cell's status and, unless it is ok, the reason that most of its runs give."""
-    if ok.any() and ok.sum() >= planned[0] * planned[1]:
-        return Status.OK.value, ""
-    said = Counter(text for text in reason[~ok] if text)
-    main = min(said, key=lambda text: (-said[text], text), default="")
-    if ok.any():
-        return PARTIAL, main or "not run yet"
-    failed = Status.FAILED.value in set(status)
-    return (Status.FAILED.value if failed else Status.SKIPPED.value), main
-
-
-def _cell_order(cell: CellResult) -> tuple:
-    budget = dpc_number(cell.id.dpc), cell.id.dpc
-    learner = place(cell.info, "learner_order"), cell.id.learner
-    method = place(cell.info, "method_order"), cell.id.method, cell.id.params
-    return place(cell.info, "task_order"), cell.id.task, budget, learner, method
 
 
 def _ordered(cells: tuple[CellResult, ...], order: str, name: Any) -> list[str]:

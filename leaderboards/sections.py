@@ -6,14 +6,21 @@ import numpy as np
 
 from leaderboards.agreement import agreement_table
 from leaderboards.caption import setup_tables
-from leaderboards.costs import precision_table, run_table, set_table
+from leaderboards.costs import precision_table, repeats_table, run_table, set_table
 from leaderboards.coverage import count_table, gap_table
 from leaderboards.fidelity import fidelity_table
 from leaderboards.groups import fairness_tables
 from leaderboards.model import Leaderboard
 from leaderboards.preparation import preparation_table
-from leaderboards.shortcuts import shortcut_tables
+from leaderboards.rounding import percent
+from leaderboards.scores import is_wide
+from leaderboards.shortcuts import LARGEST_CLASS, shortcut_tables
 from leaderboards.table import Section, Table
+
+ALIKE = (
+    "Some sets of a cell are the same rows, drawn again from another pool or start; they count as "
+    "often as they occur. The table says how many differ.",
+)
 
 
 def fidelity(board: Leaderboard) -> Section | None:
@@ -58,11 +65,19 @@ def shortcuts(board: Leaderboard) -> Section | None:
         "Few and many words in common",
         (
             "Tasks of pairs: accuracy on the half of the test pairs that share few of their words, "
-            "and on the half that share many. What a learner gains in one half and loses in the "
-            "other is the shortcut of shared words, all that the learner overlap-only sees.",
+            "and on the half that share many. A learner that goes by shared words, all that the "
+            "learner overlap-only sees, may gain in one half and lose in the other; so may one "
+            f"that does not, as class balance differs between the halves{_balance(board)}.",
         ),
         tables=tables,
     )
+
+
+def _balance(board: Leaderboard) -> str:
+    """Say the share of the largest class in both halves, of the tasks of which it is known."""
+    tasks = [task for task in board.tasks if task in LARGEST_CLASS]
+    shares = [f"{t} {' and '.join(map(percent, LARGEST_CLASS[t]))}%" for t in tasks]
+    return f" (share of the largest class: {', '.join(shares)})" if shares else ""
 
 
 def fairness(board: Leaderboard) -> Section | None:
@@ -90,12 +105,27 @@ def costs(board: Leaderboard) -> Section | None:
     return Section(
         "Costs and contents",
         (
-            "Sets: means over the tasks a method has. Trainings: means over cells, and the "
-            "highest peak of memory. A copy equals a training row after normalisation; the "
+            f"{_sets(board)} Trainings: means over cells, and the highest peak of memory, the "
+            "worker's resident size, which includes what earlier cells of the same process still "
+            "held. A copy equals a training row after normalisation; the "
             "8-gram columns give the share of rows with eight words in a row that also stand in "
             f"the split.{_quality(board)}",
         ),
         tables=tables,
+    )
+
+
+def _sets(board: Leaderboard) -> str:
+    """Say what a line of the table of sets is over."""
+    if not is_wide(board):
+        return (
+            "Sets: means over sets, a line for each task."
+            if len(board.tasks) > 1
+            else ("Sets: means over sets.")
+        )
+    return (
+        "Sets: means over the tasks that a method has; – where one of these lacks the figure, so "
+        "that all columns of a line are over the same tasks."
     )
 
 
@@ -137,7 +167,7 @@ def preparation(board: Leaderboard) -> Section | None:
 
 def precision(board: Leaderboard) -> Section | None:
     """Return how much the sets vary."""
-    table = precision_table(board)
+    table, repeats = precision_table(board), repeats_table(board)
     if table is None:
         return None
     return Section(
@@ -147,8 +177,9 @@ def precision(board: Leaderboard) -> Section | None:
             "explains; the design effect is by how much that inflates the variance of a mean over "
             "runs. The smallest detectable difference from the reference, in points, is what these "
             "sets would find 80% of the time, before Holm.",
+            *(ALIKE if repeats else ()),
         ),
-        tables=(table,),
+        tables=_there(table, repeats),
     )
 
 
@@ -161,9 +192,11 @@ def coverage(board: Leaderboard) -> Section:
 
 def setup(board: Leaderboard) -> Section:
     """Return what the rows were made with."""
-    said = (
-        f"Every number on this page is computed from {board.n_rows:,} rows (digest {board.digest})."
-    )
+    outside = board.n_rows - board.n_used
+    rows = f"{board.n_used:,} of {board.n_rows:,} rows" if outside else f"{board.n_rows:,} rows"
+    said = f"Every number on this page is computed from {rows} (digest {board.digest})."
+    if outside:
+        said += f" {outside:,} lie outside the plan of sets and seeds, or only stood in for runs."
     return Section("Setup", (said,), tables=setup_tables(board))
 
 

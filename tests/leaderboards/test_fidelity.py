@@ -11,7 +11,7 @@ from leaderboards import build_leaderboard, render
 from leaderboards.fidelity import deviations, fidelity_table, figures, protocols
 
 
-def board_of(make_rows, recipe=None, params=None, **options):
+def board_of(make_rows, recipe=None, **options):
     frame = make_rows(**{"full": False, "dpcs": ("5",), **options})
     if recipe is not None:
         frame["info"] = [
@@ -102,6 +102,7 @@ def test_every_listed_deviation_is_told(make_rows) -> None:
         "9,888 of the 392,702 training pairs; sized for a CPU; "
         "learner MiniLM in place of BERT-base; "
     )
+    assert "encoder=minilm (paper bert-base)" in line[5]
     assert "steps=50 (paper 200)" in line[5]
     assert "learning_rate" not in line[5]
     assert line[5].endswith("3 × 5 runs (paper 20 × 5 runs)")
@@ -147,6 +148,47 @@ def test_the_setting_of_a_row_chooses_its_figure_and_another_one_is_a_deviation(
     assert "encoder" not in found("e5-base-v2")[5]
     assert found("minilm")[6] == "65.0±1.8"
     assert "encoder=minilm (paper openai-3-large)" in found("minilm")[5]
+
+
+def test_resampled_pools_are_a_deviation_whatever_the_numbers_of_runs(make_rows) -> None:
+    frame = {"tasks": ("sst2",), "methods": {"herding": 0.0}, "learners": ("bert-base",)}
+    (line,) = lines(fidelity_table(board_of(make_rows, recipe={}, **frame)))
+    assert line[5] == (
+        "sets from resampled pools (80% of the training rows); 20 × 5 runs (paper 1 × 100 runs)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "figure", "said"),
+    [
+        ("tdd-cpu", "89.6±0.4", "far fewer outer steps than 30 epochs"),
+        ("tdd-words-cpu", "89.6±0.4", "from the words of real rows"),
+        ("tdd-text-cpu", "50.2±1.6", "far fewer outer steps than 30 epochs"),
+        ("tdd-text-cosine-cpu", "50.2±1.6", "nearest words by cosine"),
+        ("tdd-text-words-cpu", "50.2±1.6", "from the words of real rows"),
+        ("tdd-text-words-cosine-cpu", "50.2±1.6", "nearest words by cosine"),
+    ],
+)
+def test_learned_embeddings_stand_beside_the_papers_of_bert(make_rows, method, figure, said):
+    params = '{"learner":"minilm","steps":1000,"learning_rate":0.03,"batch":64,"length":32}'
+    board = board_of(
+        make_rows, tasks=("sst2",), methods={method: 0.0}, learners=("minilm",), sets=1, seeds=20,
+        params={method: params},
+    )  # fmt: skip
+    (line,) = lines(fidelity_table(board))
+    assert line[6] == figure
+    assert said in line[5]
+    assert "learner MiniLM in place of BERT-base" in line[5]
+    assert "batch=64 (paper 32)" in line[5]
+    assert "20000" not in line[5], "that is DiLM's matching"
+    assert line[5].endswith("1 × 20 runs (paper 1 × 100 runs)")
+
+
+def test_attention_labels_stand_beside_their_own_paper(make_rows) -> None:
+    frame = {"tasks": ("ag-news-19k",), "methods": {"attention-labels-cpu": 0.0}, "dpcs": ("1",)}
+    (line,) = lines(fidelity_table(board_of(make_rows, learners=("minilm",), sets=1, **frame)))
+    assert line[6] == "93.2"
+    assert "sized for a CPU" in line[5]
 
 
 def test_missing_runs_are_a_deviation(make_rows, mark) -> None:

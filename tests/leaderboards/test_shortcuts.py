@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from evaluators.word_overlap import low_half
 from leaderboards import build_leaderboard, render
-from leaderboards.shortcuts import shortcut_tables
+from leaderboards.shortcuts import LARGEST_CLASS, shortcut_tables
 
 
 def test_two_columns_for_each_task_of_pairs(rows) -> None:
@@ -24,6 +29,33 @@ def test_two_columns_for_each_task_of_pairs(rows) -> None:
     line = next(r for r in first.rows if (r[0].text, r[1].text) == ("10", "herding"))
     assert [entry.value for entry in line[2:]] == pytest.approx([mean - 0.1, mean + 0.1])
     assert "## Few and many words in common" in render(board, "md")
+
+
+def test_the_page_says_that_classes_are_no_more_alike_in_the_halves(rows) -> None:
+    halves = {"low_overlap": rows.score, "high_overlap": rows.score}
+    page = render(build_leaderboard(rows[rows.task == "mrpc"].assign(**halves)), "md")
+    assert "is the shortcut" not in page
+    assert "class balance" in page
+    assert "mrpc 53.9 and 82.8%" in page
+    page = render(build_leaderboard(rows[rows.task == "cola"].assign(**halves)), "md")
+    assert "class balance" in page
+    assert "82.8" not in page
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("task", "file", "texts"),
+    [
+        ("mrpc", "nyu-mll/glue/mrpc/validation", ("sentence1", "sentence2")),
+        ("mnli-10k", "subsets/mnli-10k/default/validation_matched", ("premise", "hypothesis")),
+    ],
+)
+def test_the_shares_of_the_largest_class_are_those_of_the_test_splits(task, file, texts) -> None:
+    path = Path(os.environ["BENCHMARK_ASSETS"]) / "datasets" / f"{file}.parquet"
+    data = pd.read_parquet(path)
+    low = low_half({name: data[name].tolist() for name in texts})
+    shares = [data.label[half].value_counts(normalize=True).max() for half in (low, ~low)]
+    assert LARGEST_CLASS[task] == pytest.approx(shares, abs=5e-4)
 
 
 def test_rows_without_halves_have_no_table(rows) -> None:
