@@ -48,14 +48,38 @@ def _by_ratio(ratio: float, facts: TaskFacts) -> Budgeted:
 
     A class that has fewer rows than its share gives all it has, and the others take the rest.
     """
-    counts = np.array(facts.class_counts)
-    n_classes = len(counts)
+    n_classes = len(facts.class_counts)
     total = max(n_classes, round(ratio * facts.train_rows))
-    given = np.zeros(n_classes, dtype=int)
+    return Budgeted(label_of(total, n_classes), spread(total, facts.class_counts))
+
+
+def label_of(total: int, n_classes: int) -> str:
+    """How tables print a budget of so many rows."""
+    return f"{total / n_classes:.4g}"
+
+
+def spread(total: int, class_counts: Sequence[int]) -> Budget:
+    """Spread rows over the classes as evenly as can be; no class gives more than it has."""
+    counts = np.array(class_counts)
+    given = np.zeros(len(counts), dtype=int)
     for _ in range(min(total, int(counts.sum()))):
         open_classes = np.flatnonzero(given < counts)
         given[open_classes[given[open_classes].argmin()]] += 1
-    return Budgeted(f"{total / n_classes:.4g}", Budget(tuple(int(n) for n in given)))
+    return Budget(tuple(int(n) for n in given))
+
+
+def budgets_named(label: str, class_counts: Sequence[int]) -> list[Budget]:
+    """Return the budgets that tables print as `label`: by DPC, and by a ratio of the rows."""
+    n_classes, value = len(class_counts), float(label)
+    if value == 0:
+        return [Budget(tuple(class_counts))]
+    found = [Budget.dpc(int(value), n_classes)] if label == str(int(value)) else []
+    middle, rounding = value * n_classes, 1 + value * n_classes / 1000
+    last = int(min(middle + rounding, sum(class_counts)))
+    for total in range(max(n_classes, int(min(middle - rounding, last))), last + 1):
+        if label_of(total, n_classes) == label:
+            found.append(spread(total, class_counts))
+    return list(dict.fromkeys(found))
 
 
 def check_budgets(cells: Iterable[Cell]) -> None:

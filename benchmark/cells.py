@@ -16,6 +16,7 @@ from benchmark.core.method import Budget, Method
 from benchmark.core.outline import Outline
 from benchmark.core.records import CellId, CellPlan
 from benchmark.core.seeding import seed_of
+from benchmark.core.task import Task
 from benchmark.work import PlannedRun, SetJob, state_seed
 
 
@@ -34,6 +35,35 @@ class TaskFacts:
     pool_groups: str = ""
     pool_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     test_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+
+
+def cell_info(
+    place: Mapping[str, int],
+    task: Task,
+    facts: TaskFacts,
+    note: str,
+    sampling: str,
+    protocol: str,
+    recipe: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a page needs to know of a cell beside its scores; `note` is the method's.
+
+    `place` says where task, method and learner stand in the catalogue.
+    """
+    return {
+        **place,
+        "n_classes": task.n_classes,
+        "task_note": task.note,
+        "method_note": note,
+        "train_rows": facts.train_rows,
+        "test_rows": facts.test_rows,
+        "dropped_rows": facts.dropped,
+        "revision": task.revision or "",
+        "sampling": sampling,
+        "protocol": protocol,
+        "recipe": dict(recipe),
+        "submitted": False,
+    }
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmark.availability import missing_for, structural_mismatch, task_facts, with_models
 from benchmark.budgets import Budgeted, budgets_of, check_budgets
-from benchmark.cells import Cell, SkippedCell, TaskFacts
+from benchmark.cells import Cell, SkippedCell, TaskFacts, cell_info
 from benchmark.core.catalogue import Block, Protocol, Suite
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.keys import canonical_json
@@ -194,20 +194,9 @@ class _Planner:
     ) -> Cell:
         n_sets, n_seeds, fraction, sampling = self._repetitions(block, method)
         facts = facts or TaskFacts("", "", (), 0, 0, 0)
-        info = {
-            **place,
-            "n_classes": task.n_classes,
-            "task_note": task.note,
-            "method_note": method.note,
-            "train_rows": facts.train_rows,
-            "test_rows": facts.test_rows,
-            "dropped_rows": facts.dropped,
-            "revision": task.revision or "",
-            "sampling": sampling,
-            "protocol": self.protocol.name,
-            "recipe": learner.params(),
-            "submitted": False,
-        }
+        info = cell_info(
+            place, task, facts, method.note, sampling, self.protocol.name, learner.params()
+        )
         params = canonical_json(method.params())
         return Cell(
             id=CellId(

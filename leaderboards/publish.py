@@ -40,7 +40,8 @@ PATH = re.compile(
 )
 """An absolute path, such as a reason may quote: POSIX, below a home, Windows, a file URL."""
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+SAFE_NAME = re.compile(r"(?!readme$)[a-z0-9][a-z0-9._-]{0,63}")
+"""A suite's name is that of its files, beside which the index lies."""
 
 
 def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,11 +54,22 @@ def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
     Only the listed columns are kept, and absolute paths in texts are cut out.
     """
+    rows = merged(read_results(results) if results.exists() else None, frame)
+    write_results(rows, results)
+    return rows
+
+
+def merged(old: pd.DataFrame | None, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what results hold once rows are merged into them; raises `InputError`."""
     new = _without_idle_placeholders(without_paths(normalise(frame)))
-    rows = _combine(read_results(results), new) if results.exists() else new
-    rows = normalise(rows)
+    rows = normalise(new if old is None or old.empty else _combine(old, new))
     if len(suites := sorted(rows.suite.unique())) > 1:
-        raise InputError(f"{results.name} holds one suite, not {' and '.join(suites)}")
+        raise InputError(f"a file of results holds one suite, not {' and '.join(suites)}")
+    return rows
+
+
+def write_results(rows: pd.DataFrame, results: Path) -> None:
+    """Write normalised rows to a Parquet file of results, whole or not at all."""
     results.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=results.parent, prefix=".publish-") as folder:
         temporary = Path(folder) / results.name
@@ -65,7 +77,6 @@ def merge(results: Path, frame: pd.DataFrame) -> pd.DataFrame:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, results)
-    return rows
 
 
 def read_results(results: Path) -> pd.DataFrame:

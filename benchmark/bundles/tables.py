@@ -21,6 +21,12 @@ MAX_ROWS = 2_000_000
 MAX_TEXT = 2**31
 """Bytes of a column's texts when they are all written out."""
 
+MAX_VALUE = 2**16
+"""Bytes of one text: the longest recipe and list of versions have a few thousand."""
+
+BYTES_A_ROW, BYTES_OF_A_FILE = 2**11, 2**26
+"""What `rows.parquet` may unpack to, by what its head says: some for each row, and some in all."""
+
 KEY = re.compile(r"[0-9a-f]{40}")
 HEAD_FIELDS = {"format": int, "suite": str, "rows": int, "benchmark": str}
 NESTED = 20
@@ -59,6 +65,7 @@ def read_rows(folder: Path, head: dict[str, Any]) -> pd.DataFrame:
             count = file.metadata.num_rows
             if count > MAX_ROWS:
                 raise InputError(f"{ROWS}: {count:,} rows, more than {MAX_ROWS:,}")
+            _check_sizes(file.metadata)
             _check_schema(file.schema_arrow)
         texts = [name for name in COLUMNS if _kind(name) is str]
         table = pq.read_table(path, read_dictionary=texts, partitioning=None)
@@ -145,6 +152,21 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path.name}: not JSON: {error}") from error
 
 
+def _check_sizes(head: Any) -> None:
+    """Bound what the file unpacks to before any of it is unpacked."""
+    columns = (
+        head.row_group(group).column(place)
+        for group in range(head.num_row_groups)
+        for place in range(head.num_columns)
+    )
+    total = sum(column.total_uncompressed_size for column in columns)
+    limit = BYTES_OF_A_FILE + BYTES_A_ROW * head.num_rows
+    if total > limit:
+        raise InputError(
+            f"{ROWS}: unpacks to {total:,} bytes, more than {head.num_rows:,} rows can have"
+        )
+
+
 def _check_schema(schema: Any) -> None:
     import pyarrow.types as types
 
@@ -172,6 +194,10 @@ def _check_texts(name: str, column: Any) -> None:
     total = 0
     for chunk in column.chunks:
         lengths = pc.binary_length(chunk.dictionary).to_numpy(zero_copy_only=False)
+        if len(lengths) and np.nanmax(lengths) > MAX_VALUE:
+            raise InputError(
+                f"{ROWS}: column {name} holds a text of more than {MAX_VALUE // 2**10} KB"
+            )
         indices = chunk.indices.drop_null().to_numpy(zero_copy_only=False)
         total += int(np.bincount(indices, minlength=len(lengths)) @ lengths) if len(lengths) else 0
     if total > MAX_TEXT:

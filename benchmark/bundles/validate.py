@@ -1,7 +1,8 @@
 """Validating a bundle: nothing of it is executed or unpickled, all that can be is computed again.
 
-What can't be: seconds, memory and devices are the submitter's word, and predictions are only held
-to be those of the sets by the run key that binds both. Whoever doubts them can train again.
+Predictions of learners that are trained once per set are held to those that training again gives.
+Those of other learners are the submitter's word: a run key binds set, learner and seed, not what
+came of them. So are seconds, memory, devices and more, all listed in `docs/publish.md`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.bundles.layout import STATISTICS, check_files, few
+from benchmark.bundles.row_checks import check_rows
+from benchmark.bundles.run_checks import Contamination
 from benchmark.bundles.tables import check_completeness, check_environments, read_head, read_rows
-from benchmark.bundles.task_checks import Contamination, TaskChecks
+from benchmark.bundles.task_checks import TaskChecks
 from benchmark.core.catalogue import Suite
-from benchmark.core.errors import InputError
+from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.learner import expand_panels
 from benchmark.core.library import Library
 from benchmark.core.records import CellId
@@ -24,12 +27,16 @@ from benchmark.predictions import file_name
 from leaderboards import build_leaderboard, render
 from leaderboards.rows import CELL
 
-STANDARD = "standard"
-
 
 @dataclass
 class Report:
-    """What came of a validation: a bundle without problems is valid."""
+    """What came of a validation.
+
+    A bundle without problems is valid, and proved so if no task is `unchecked`: one whose data
+    cannot be had here. `rows` are those to merge: what pages say of a cell is made anew in them.
+    `proven` cells have predictions that training again gave, `unproven` counts those of each
+    learner that is not trained again.
+    """
 
     suite: str = ""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -37,6 +44,9 @@ class Report:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     contaminated: list[Contamination] = field(default_factory=list)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    proven: int = 0
+    unproven: dict[str, int] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:
@@ -53,7 +63,6 @@ def validate(
 
     Raises:
         InputError: the directory is no bundle at all.
-        UnavailableError: a task's data, without which nothing can be computed again.
     """
     result = Report()
     result.problems = few(check_files(folder), "files")
@@ -63,6 +72,7 @@ def validate(
         head = read_head(folder)
         rows = read_rows(folder, head)
         result.problems += check_environments(folder, rows)
+        result.problems += few(check_rows(rows), "in the rows")
     except InputError as error:
         result.problems.append(str(error))
         return result
@@ -72,26 +82,46 @@ def validate(
     result.problems += few(_surplus(folder, rows), "files")
     if not result.problems:
         result.problems += _statistics(folder, rows)
-    seed = _protocol_seed(library, head["suite"])
+    checked = []
     for name in sorted(set(rows.task)):
+        of_task = rows[rows.task == name]
         if name not in library.catalogue.tasks:
             result.problems.append(f"task {name!r} is in no catalogue here; give it with --tasks")
             continue
+        try:
+            data = library.task(name)
+        except UnavailableError as error:
+            result.unchecked[name] = str(error)
+            continue
         report(f"computing {name} again")
-        checks = TaskChecks(folder, rows[rows.task == name], library.task(name), library)
-        checks.run(seed)
-        result.problems += few(checks.problems, f"of task {name}")
-        result.notes += [note for note in checks.notes if note not in result.notes]
-        result.contaminated += checks.contaminated
+        checks = TaskChecks(folder, of_task, data, library)
+        checks.run()
+        checked.append(checks.rows)
+        _add(result, checks)
+    result.rows = pd.concat(checked) if checked else rows
     return result
 
 
+def _add(result: Report, checks: TaskChecks) -> None:
+    found, runs = checks.findings, checks.runs
+    result.problems += few(found.problems, f"of task {found.task}")
+    result.notes += [note for note in found.notes if note not in result.notes]
+    result.contaminated += runs.contaminated
+    result.proven += runs.proven
+    for learner, cells in runs.unproven.items():
+        result.unproven[learner] = result.unproven.get(learner, 0) + cells
+
+
 def _statistics(folder: Path, rows: pd.DataFrame) -> list[str]:
-    """Return whether `statistics.csv` is what the rows give."""
+    """Return whether `statistics.csv` is what the rows give, and whether they make a page."""
     try:
-        again = render(build_leaderboard(rows), "csv").encode()
+        board = build_leaderboard(rows)
+        again = render(board, "csv").encode()
+        render(board, "md")
     except InputError as error:
         return [f"the rows make no leaderboard: {error}"]
+    except Exception as error:  # whatever a page cannot show must not reach one
+        return [f"the rows make no page: {type(error).__name__}: {error}"]
     said = (folder / STATISTICS).read_bytes()
     if said == again:
         return []
@@ -130,8 +160,3 @@ def _least(library: Library, suite_name: str) -> Callable[[tuple[str, ...]], tup
         return protocol.sets, protocol.seeds
 
     return least
-
-
-def _protocol_seed(library: Library, suite_name: str) -> int:
-    suite = library.catalogue.suites.get(suite_name)
-    return library.catalogue.protocol(suite.protocol if suite else STANDARD).seed

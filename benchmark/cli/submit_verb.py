@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +12,12 @@ import typer
 from benchmark.bundles import Report, validate, write_bundle
 from benchmark.bundles.layout import SUMS
 from benchmark.cli import flags
-from benchmark.core.errors import InputError
+from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.keys import sha256_file
 from benchmark.core.library import Library
 from benchmark.store import Store
-from leaderboards import merge, render_published
+from leaderboards.submissions import place_submission
 from leaderboards.table import one_line
-
-SUBMISSIONS = "submissions"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,6 +35,9 @@ def submit(
         Path | None,
         typer.Option(help="The repository's leaderboards/: merge the bundle, once it is valid."),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Merge over other results of the same cells.")
+    ] = False,
     store: flags.Store = flags.DEFAULT_STORE,
     assets: flags.Assets = None,
     offline: flags.Offline = False,
@@ -50,11 +50,13 @@ def submit(
         raise InputError("--suite needs --out DIR to write to, or --to leaderboards/ to merge into")
     if check is not None and out is not None:
         raise InputError("--out goes with --suite, not with --validate")
+    if replace and to is None:
+        raise InputError("--replace says how to merge, so it goes with --to")
     if to is not None and not (to / "results").is_dir():
         raise InputError(f"--to {to}: no leaderboards directory, which has results/ in it")
     library = Library(flags.library_config(store, assets, offline, tasks))
     if check is not None:
-        _judge(check, library, to)
+        _judge(check, library, to, replace)
     elif out is not None:
         _write(store, suite, out)
         print(f"check it with: python -m benchmark submit --validate {shlex.quote(str(out))}")
@@ -62,7 +64,7 @@ def submit(
         with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
             made = Path(folder) / "bundle"
             _write(store, suite, made)
-            _judge(made, library, to)
+            _judge(made, library, to, replace)
 
 
 def _write(store: Path, suite: str | None, out: Path) -> None:
@@ -76,21 +78,38 @@ def _write(store: Path, suite: str | None, out: Path) -> None:
         print(f"left out as not complete: {len(left_out)} cells ({one_line(named)})")
 
 
-def _judge(bundle: Path, library: Library, to: Path | None) -> None:
-    """Validate and say what was found; merge if that is wanted and nothing is wrong."""
+def _judge(bundle: Path, library: Library, to: Path | None, replace: bool) -> None:
+    """Validate and say what was found; merge if that is wanted and nothing is wrong or unknown."""
     report = validate(bundle, library, lambda words: print(one_line(words)))
     _tell(report)
     if not report.valid:
         print(f"not valid: {len(report.problems)} problems")
         raise typer.Exit(1)
+    if report.unchecked:
+        merged = ", and not merged" if to is not None else ""
+        print(f"not checkable here: {len(report.unchecked)} tasks; nothing was found wrong{merged}")
+        raise typer.Exit(UnavailableError.exit_code)
     print(f"valid: {report.n_cells} cells, {len(report.rows):,} rows of {report.suite}")
+    _tell_what_is_proved(report)
     if to is not None:
-        _merge(bundle, report, to)
+        _merge(bundle, report, to, replace)
+
+
+def _tell_what_is_proved(report: Report) -> None:
+    if report.proven:
+        print(f"predictions of {report.proven} cells are those that training again gives")
+    for learner, cells in sorted(report.unproven.items()):
+        print(
+            f"predictions of {cells} cells of {one_line(learner)} are the submitter's word: they "
+            "were not trained again"
+        )
 
 
 def _tell(report: Report) -> None:
     for problem in report.problems:
         print(f"problem: {one_line(problem)}")
+    for task, why in report.unchecked.items():
+        print(f"not checkable here: task {one_line(task)}: {one_line(why)}")
     for note in report.notes:
         print(f"note: {one_line(note)}")
     if report.contaminated:
@@ -105,17 +124,18 @@ def _tell(report: Report) -> None:
         )
 
 
-def _merge(bundle: Path, report: Report, to: Path) -> None:
+def _merge(bundle: Path, report: Report, to: Path, replace: bool) -> None:
     """Merge the rows, render the pages, keep the bundle beside them, and say what to commit."""
-    results = to / "results" / f"{report.suite}.parquet"
-    merge(results, report.rows)
-    written = render_published(results, to / "published")
-    kept = to / SUBMISSIONS / f"{report.suite}-{sha256_file(bundle / SUMS)[:8]}"
-    if not kept.exists():
-        shutil.copytree(bundle, kept)
-    for path in (results, *written, kept):
+    name = f"{report.suite}-{sha256_file(bundle / SUMS)[:8]}"
+    merged = place_submission(to, report.suite, report.rows, bundle, name, replace=replace)
+    for path in merged.paths:
         print(f"wrote {path}")
-    branch = f"submission/{kept.name}"
+    print(
+        f"{merged.added:,} rows added, {merged.replaced:,} replaced, {merged.unchanged:,} were "
+        "there already"
+    )
+    results, kept = to / "results" / f"{report.suite}.parquet", merged.paths[-1]
+    branch = f"submission/{name}"
     paths = " ".join(shlex.quote(str(path)) for path in (results, to / "published", kept))
     print("Open a pull request with:")
     print(f"  git switch -c {branch}")

@@ -243,7 +243,7 @@ def other_recipe(info: dict) -> None:
         (edited(drop_rows), "test_rows is 39, the pinned data have 40"),
         (edited(other_recipe), "its recipe is not that of the learner"),
         (swapped_runs, "its run key is not that of this set"),
-        (other_budget, "its sets have 4 rows a class"),
+        (other_budget, "has 8 rows, 4+4 by class, which is not the budget (exact)"),
         (fewer_copies, "copies is 0.5, its texts give 1"),
         (fewer_words, "set_words is 3, its texts give"),
         (more_variety, "distinct_2 is 0.1, its texts give"),
@@ -276,7 +276,7 @@ def test_a_test_row_in_a_set_is_a_problem(bundle, judge, world) -> None:
     table = pd.read_parquet(world.assets / "datasets/toy/mood/default/test.parquet")
     bundle.set_with(table.text[0].upper() + " !")
     _, problems, _ = judge(bundle)
-    assert "1 of its texts stand in the test split and not in the training pool" in str(problems)
+    assert "1 test rows stand in its texts and not in the training pool" in str(problems)
 
 
 class Trap:

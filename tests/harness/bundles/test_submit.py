@@ -10,6 +10,7 @@ from benchmark.bundles import layout
 from benchmark.bundles.layout import SUMS
 from benchmark.bundles.write import write_bundle
 from benchmark.store import Store
+from leaderboards import merge
 
 
 def test_a_bundle_of_a_finished_suite_is_valid(bundle, judge) -> None:
@@ -80,9 +81,48 @@ def test_a_valid_bundle_is_merged_rendered_and_kept(bundle, judge, cli, tmp_path
     assert (kept / SUMS).read_bytes() == (bundle.folder / SUMS).read_bytes()
     for line in ("git switch -c", "git add", "git commit -m 'Submit 8 cells of toy'", "git push"):
         assert line in out
+    assert "48 rows added, 0 replaced, 0 were there already" in out
     before = (boards / "results" / "toy.parquet").read_bytes()
-    assert judge(bundle, "--to", boards)[0] == 0
+    code, _, out = judge(bundle, "--to", boards)
+    assert code == 0
+    assert "0 rows added, 0 replaced, 48 were there already" in out
     assert (boards / "results" / "toy.parquet").read_bytes() == before
+
+
+def test_other_peoples_rows_are_replaced_on_request_only(bundle, judge, tmp_path) -> None:
+    results = tmp_path / "leaderboards" / "results" / "toy.parquet"
+    theirs = bundle.rows()
+    merge(results, theirs.assign(score=0.123, accuracy=0.123))
+    before = results.read_bytes()
+    code, _, out = judge(bundle, "--to", results.parents[1])
+    assert code == 2
+    assert "--replace puts the bundle's cells in their place" in out
+    assert [path.name for path in results.parents[1].iterdir()] == ["results"]
+    assert results.read_bytes() == before
+    code, _, out = judge(bundle, "--to", results.parents[1], "--replace")
+    assert code == 0, out
+    assert "0 rows added, 48 replaced, 0 were there already" in out
+    assert pd.read_parquet(results).score.tolist() == theirs.score.tolist()
+
+
+def test_a_task_whose_data_are_not_here_is_no_forgery_and_not_merged(
+    bundle, cli, world, tmp_path
+) -> None:
+    mine = world.copy(tmp_path)
+    (mine.assets / "datasets/toy/pair/default/test.parquet").unlink()
+    (tmp_path / "boards" / "results").mkdir(parents=True)
+    told = cli(
+        "submit", "--validate", bundle.folder, "--to", tmp_path / "boards",
+        *mine.flags(tmp_path / "none"),
+    )  # fmt: skip
+    assert told.code == 3, told.out
+    assert "problem:" not in told.out
+    assert "not checkable here: task pair: " in told.out
+    assert "1 tasks; nothing was found wrong, and not merged" in told.out
+    assert [path.name for path in (tmp_path / "boards").rglob("*")] == ["results"]
+    bundle.change(lambda rows: rows.task == "mood", score=0.999)
+    told = cli("submit", "--validate", bundle.folder, *mine.flags(tmp_path / "none"))
+    assert told.code == 1
 
 
 def test_an_invalid_bundle_is_never_merged(bundle, judge, tmp_path) -> None:
@@ -109,6 +149,7 @@ def test_a_store_is_bundled_checked_and_merged_at_once(cli, world, store, tmp_pa
         (("--suite", "toy", "--out", "a", "--to", "b"), "--suite needs --out DIR"),
         (("--validate", "x", "--out", "y"), "--out goes with --suite"),
         (("--validate", "x", "--to", "nowhere"), "--to nowhere: no leaderboards directory"),
+        (("--validate", "x", "--replace"), "--replace says how to merge, so it goes with --to"),
         (("--validate", "nowhere"), "nowhere: there is no such directory"),
     ],
 )

@@ -14,7 +14,10 @@ import pandas as pd
 from benchmark.bundles.arrays import save_predictions
 from benchmark.bundles.layout import SUMS, write_sums
 from benchmark.core.distilled import DistilledSet
+from benchmark.core.records import CellId
+from benchmark.predictions import file_name
 from leaderboards import build_leaderboard, render
+from leaderboards.rows import CELL
 
 
 @dataclass
@@ -35,6 +38,17 @@ class Bundle:
             text = render(build_leaderboard(rows), "csv")
             (self.folder / "statistics.csv").write_bytes(text.encode())
         self.sign()
+
+    def keep(self, rows: pd.DataFrame) -> None:
+        """Write some rows, and leave out what no row needs."""
+        cells = rows[CELL].drop_duplicates().itertuples(index=False)
+        wanted = {file_name(CellId(*values)) for values in cells} | set(rows.set_hash)
+        for path in (*self.folder.glob("predictions/*"), *self.folder.glob("sets/*")):
+            if path.name not in wanted:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        environments = [json.loads(text) for text in sorted(set(rows.environment)) if text]
+        (self.folder / "environments.json").write_text(json.dumps(environments))
+        self.put(rows.reset_index(drop=True))
 
     def change(self, where: Callable[[pd.DataFrame], pd.Series], **values: object) -> None:
         rows = self.rows()
