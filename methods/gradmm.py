@@ -64,9 +64,9 @@ class GradMM(Method):
 
     The last layer is the output layer of a causal language model that is asked for a label word
     (`head="prompt"`, as in the paper), or that of an encoder with a new classification head
-    (`classifier`). Label words are class names, any number of them: where their first tokens differ
-    the first token counts, else all tokens of a word. The projection's language model is the
-    learner itself, or a small one trained on the pool in the learner's own tokens (`tiny`).
+    (`classifier`). Label words are class names of one token each, any number of them; where their
+    first tokens are not all different, all tokens of a word count. The projection's language model
+    is the learner itself, or a small one trained on the pool in the learner's own tokens (`tiny`).
 
     Different from the paper and its code: real rows are drawn from the training pool anew for each
     batch (25 rows of the validation split, one batch); gradients have a closed form, so that no

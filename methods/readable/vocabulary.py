@@ -77,7 +77,8 @@ def label_tokens(tokenizer: Any, words: Sequence[str], model: str) -> list[list[
     else each word's tokens up to the last one.
 
     Raises `InputError` for a word that the model has no tokens for, or two that it can't tell
-    apart.
+    apart; and for a word of several tokens where the first alone would count: a byte-level model
+    has tokens for any word, and those of one that it does not know are bits of it.
     """
     before = tokenizer(ANCHOR, add_special_tokens=False)["input_ids"]
     found = []
@@ -90,7 +91,15 @@ def label_tokens(tokenizer: Any, words: Sequence[str], model: str) -> list[list[
             )
         found.append([int(i) for i in ids])
     if len({ids[0] for ids in found}) == len(found):
-        return [ids[:1] for ids in found]
+        for word, ids in zip(words, found, strict=True):
+            if len(ids) > 1:
+                bits = " ".join(repr(tokenizer.decode([i]).strip()) for i in ids)
+                raise InputError(
+                    f"model {model!r} reads the label word {word!r} as {len(ids)} tokens ({bits}), "
+                    f"and {bits.split()[0]} alone would count; give words of one token, one for "
+                    "each class, with words=first+second"
+                )
+        return found
     if len(set(map(tuple, found))) < len(found):
         raise InputError(f"model {model!r} reads two of the label words {list(words)} as the same")
     return found

@@ -5,6 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
+
+from benchmark.core.records import CellId
+from benchmark.frame import rows_frame
+from benchmark.predictions import Predictions
+from benchmark.schema import CELL
+from benchmark.store import Store
 
 LEARNER = "feature-mlp@encoder=tiny@hidden=8@steps=5"
 FAIR = {"encoder": "tiny", "hidden": 8, "steps": 2, "batch": 8, "passes": 2, "evaluate_every": 1}
@@ -21,6 +28,24 @@ def grouped(world, tmp_path, table_writer):
         table_writer(mine.assets, "toy/mood", split, table.assign(region=groups))
     mine.edit('dataset = "toy/mood"', 'dataset = "toy/mood"\ngroup = "region"')
     return mine
+
+
+def gap_and_interval(world, store, *cell):
+    """Mean TPR gap over two sets and its t-interval, from the predictions that are kept."""
+    opened = Store(store)
+    rows = rows_frame(opened, "toy")
+    rows = rows[(rows[["task", "method", "learner"]] == cell).all(axis=1)]
+    predicted = Predictions(opened).load(CellId(*rows[list(CELL)].iloc[0]))
+    opened.close()
+    test = pd.read_parquet(world.assets / "datasets" / "toy" / cell[0] / "default" / "test.parquet")
+    gaps = []
+    for key in rows.run_key:
+        right = pd.Series(predicted[key] == test.label)
+        rates = right.groupby([test.label, test.region]).mean().unstack()
+        gaps.append(float(np.sqrt(((rates.max(axis=1) - rates.min(axis=1)) ** 2).mean())))
+    one, two = pd.Series(gaps).groupby(rows["set_index"].to_numpy()).mean()
+    mean, half = (one + two) / 2, abs(one - two) / 2 * t.ppf(0.975, 1)
+    return mean, mean - half, mean + half
 
 
 def test_every_method_has_figures_of_groups_and_features_are_read_by_their_own(
@@ -40,7 +65,10 @@ def test_every_method_has_figures_of_groups_and_features_are_read_by_their_own(
         line = board.loc[cell]
         assert line.status == "ok"
         assert 0 <= line.worst_group <= line.accuracy
-        assert 0 <= line.tpr_gap_low <= line.tpr_gap or line.tpr_gap_low < 0
+        found = line.tpr_gap, line.tpr_gap_low, line.tpr_gap_high
+        wanted = gap_and_interval(grouped, tmp_path / "store", *cell)
+        assert found == pytest.approx(wanted, abs=1e-6)
+        assert line.tpr_gap > 0
     assert board.loc[("mood", "fair-tdd", "tfidf-lr")].reason == "embedding-level set"
     assert board.loc[("pair", "fair-tdd", LEARNER)].reason == "a task without groups"
     assert np.isnan(board.loc[("pair", "random", "tfidf-lr")].tpr_gap)

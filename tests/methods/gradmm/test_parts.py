@@ -90,13 +90,33 @@ def test_label_words(pool):
     tokenizer = prompted(pool).tokenizer
     both = label_tokens(tokenizer, ["class b", "class c"], "m")
     assert [len(ids) for ids in both] == [2, 2], "words that begin alike are told apart by the rest"
-    assert [len(ids) for ids in label_tokens(tokenizer, ["very bando", "some"], "m")] == [1, 1]
+    assert [len(ids) for ids in label_tokens(tokenizer, ["very", "some"], "m")] == [1, 1]
     with pytest.raises(InputError, match=r"'phi-1\.5' has no tokens for the label word 'joyful'"):
         label_tokens(tokenizer, ["joyful", "very"], "phi-1.5")
     with pytest.raises(InputError, match="3 label words for 2 classes"):
         words_of_classes(["a", "b"], ("x", "y", "z"))
     with pytest.raises(InputError, match="must be different"):
         words_of_classes(["a", "b"], ("x", "x"))
+
+
+def test_a_label_word_of_which_a_first_bit_alone_would_count_is_refused(pool):
+    """A byte-level model has tokens for any word."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    known = dict.fromkeys([*pre_tokenizers.ByteLevel.alphabet(), "Ġg", "Ġgo", "Ġgoo", "Ġgood"])
+    merges = [("Ġ", "g"), ("Ġg", "o"), ("Ġgo", "o"), ("Ġgoo", "d")]
+    core = Tokenizer(models.BPE({token: i for i, token in enumerate(known)}, merges))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    words = ["good", "sad"]
+    said = r"reads the label word 'sad' as 4 tokens \('' 's' 'a' 'd'\), and '' alone"
+    with pytest.raises(InputError, match=said):
+        label_tokens(tokenizer, words, "phi-1.5")
+    assert [len(ids) for ids in label_tokens(tokenizer, ["sad", "mad"], "m")] == [4, 4]
+    with pytest.raises(InputError, match="'very' alone would count; give words of one token"):
+        label_tokens(prompted(pool).tokenizer, ["very bando", "some"], "phi-1.5")
 
 
 def plain_projection(model, table, kept, k, order, x, before, first):
