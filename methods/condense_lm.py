@@ -52,9 +52,10 @@ class CondenseLM(Method):
     with the largest sum of rewards is kept.
 
     The writer knows more than the pool: the method is tagged so, and the tokens that a set's
-    prompts and answers took stand beside it. Sets are made anew for every budget and set index.
-    Answers are kept by writer, temperature, tokens, how many are asked for at once, and seed: a try
-    with other thresholds, more rounds or without `agreeing` asks no prompt twice.
+    prompts and answers took stand beside it (unknown where a server does not tell). Sets are made
+    anew for every budget and set index. Answers are kept by writer, temperature, tokens, how many
+    are asked for at once, and seed: a try with other thresholds, more rounds or without `agreeing`
+    asks no prompt twice.
 
     Different from the paper: the prompts are our own; each class is asked for by itself, with rows
     of the others for contrast; where fewer real rows reach both thresholds than are retrieved, all
