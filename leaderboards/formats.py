@@ -18,6 +18,7 @@ from leaderboards.table import one_line
 from leaderboards.webpage import to_html
 
 NAN = float("nan")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_frame(board: Leaderboard) -> pd.DataFrame:
@@ -42,7 +43,14 @@ def to_csv(board: Leaderboard) -> str:
     frame = to_frame(board)
     for name in frame.select_dtypes("float"):
         frame[name] = frame[name].map(steady)
+    for name in frame.select_dtypes(exclude="number"):
+        frame[name] = frame[name].map(_no_formula)
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _no_formula(value: object) -> object:
+    """A text that a spreadsheet would run as a formula, with the mark that keeps it a text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _record(cell: CellResult) -> dict[str, object]:

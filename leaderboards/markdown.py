@@ -11,6 +11,10 @@ from leaderboards.table import Entry, Page, Section, Table, one_line
 
 SPECIAL = str.maketrans({"&": "&amp;", ">": "&gt;"} | {mark: f"\\{mark}" for mark in "\\`*|[]$~#"})
 
+AUTOLINK = re.compile(r"\bwww(?=\.)|@(?=[\w-]+\.\w)", re.IGNORECASE)
+"""Where GitHub sees an address. It looks for them once entities are resolved, so that only an
+element in their midst keeps it from making a link; a comment is one that nobody sees."""
+
 
 def to_markdown(board: Leaderboard) -> str:
     """Return the page without its figures; it ends with a line break."""
@@ -30,7 +34,8 @@ def escape(text: str) -> str:
     text = one_line(text, longest=5000).translate(SPECIAL)
     text = re.sub(r"<(?=[^\d ]|$)", "&lt;", text)  # "<0.05" is no tag
     text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # snake_case needs no backslash
-    return text.replace("://", ":&#47;/")  # what others wrote makes no links
+    text = text.replace("://", ":&#47;/")  # what others wrote makes no links
+    return AUTOLINK.sub(r"\g<0><!-- -->", text)
 
 
 def _section(section: Section, figures: bool) -> list[str]:

@@ -158,7 +158,7 @@ class CellChecks:
         if distinct == 1 and not (claim.method is not None and claim.method.deterministic):
             self._problem(claim.id, f"one set stands for all {planned}")
         else:
-            self.findings.note(f"{claim.id.label}: {distinct} distinct sets of {planned}")
+            self.findings.note(f"{claim.id.label}: {distinct} of its {planned} sets are distinct")
 
     def _check_budget(self, claim: Claim, sets: Mapping[str, DistilledSet]) -> list[Budget]:
         """Check the rows of each class in each set; return the budgets that the DPC can mean."""

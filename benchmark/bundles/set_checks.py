@@ -16,7 +16,6 @@ from benchmark.core.library import Library
 from benchmark.frame import FACTS
 from benchmark.set_facts import set_facts
 from evaluators.containment import RowFinder
-from leaderboards.rows import QUALITY
 
 TOLERANCE = 1e-9
 """Scores and shares are sums of whole numbers divided once; machines agree far below this."""
@@ -28,7 +27,7 @@ class SetChecks:
     """The sets of one task, by content hash, once they are checked.
 
     `sets` holds those that could be read, `inside` the places of the test rows that each one holds.
-    `rows` are the bundle's; figures of a set that an earlier version did not keep are filled in.
+    `rows` are the bundle's; figures of a set that are not in them are filled in.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class SetChecks:
         self.sets[key] = made
         for name, value in facts.items():
             said = rows[name].to_numpy()
-            if name in QUALITY and np.isnan(said).all():  # rows of an earlier version
+            if np.isnan(said).all():  # rows of an earlier version, or of sets made elsewhere
                 self.rows.loc[rows.index, name] = value
             elif not np.allclose(said, value, rtol=0, atol=TOLERANCE, equal_nan=True):
                 self._problem(key, f"{name} is {said[0]:g}, its texts give {value:g}")

@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.core.errors import InputError
 from leaderboards import FORMATS, build_leaderboard, render, terminal_tables
+from leaderboards.markdown import escape
 from leaderboards.rounding import brief, decimals, p_value, percent
 
 NASTY = "a|b <script>alert(1)</script> `c` **d** [e](http://f) $g$ _h_ \\ {i} & \n# j\u202e~~k~~ %^"
@@ -123,6 +124,29 @@ def test_partial_cells_are_marked_and_never_bold(make_rows, mark):
     assert re.search(r"\| +dilm|\| dilm +\| +[\d.]+±[\d.]+† ", page)
     assert "**" not in page
     assert "† marks a cell with runs missing" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see www.evil.example", "see www<!-- -->.evil.example"),
+        ("WWW.evil.example", "WWW<!-- -->.evil.example"),
+        ("mail a@evil.example", "mail a@<!-- -->evil.example"),
+        ("https://evil.example", "https:&#47;/evil.example"),
+        ("minilm@steps=400@learning_rate=0.1", "minilm@steps=400@learning_rate=0.1"),
+        ("awww. yes", "awww. yes"),
+    ],
+)
+def test_addresses_make_no_links(text, shown):
+    assert escape(text) == shown
+
+
+@pytest.mark.parametrize("mark", ["=", "+", "-", "@"])
+def test_no_text_of_the_csv_is_a_formula(make_rows, mark):
+    frame = make_rows(methods={f"{mark}1+1": 0.0, "k-centers": 0.0}, params={"k-centers": "{}"})
+    lines = render(build_leaderboard(frame), "csv").splitlines()[1:]
+    assert sum(f",'{mark}1+1," in line for line in lines) == 18
+    assert not any(cell.startswith(mark) for line in lines for cell in line.split(",")[:6])
 
 
 def test_names_and_reasons_of_any_content_break_nothing(make_rows, mark):

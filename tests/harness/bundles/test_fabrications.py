@@ -184,7 +184,7 @@ def test_repeated_sets_are_counted(small, judge, made_of) -> None:
     made_of(small, [PLAIN, ["no", "yes", "well", "now"]], [0, 0, 1, 1])
     code, _, out = judge(small)
     assert code == 0, out
-    assert "note: mood / mine / DPC 2 / tfidf-lr: 2 distinct sets of 3" in out
+    assert "note: mood / mine / DPC 2 / tfidf-lr: 2 of its 3 sets are distinct" in out
 
 
 def test_the_seeds_of_an_index_share_a_set(small, judge) -> None:

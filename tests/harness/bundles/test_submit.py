@@ -166,3 +166,23 @@ def test_a_directory_that_is_not_empty_is_never_written_to(cli, world, store, tm
     assert told.code == 2
     assert "exists already" in told.message
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["note"]
+
+
+def test_sets_made_elsewhere_can_be_submitted(made, cli, world, tmp_path) -> None:
+    rows = pd.read_parquet(made / "rows.parquet")
+    mine = rows[(rows.task == "mood") & (rows.dpc == "2")].drop_duplicates("set_index")
+    (tmp_path / "sets").mkdir()
+    for index, key in enumerate([*mine.set_hash] * 7):  # the standard protocol has twenty
+        text = (made / "sets" / key / "rows.jsonl").read_text()
+        (tmp_path / "sets" / f"{index:02d}.jsonl").write_text(text)
+    (tmp_path / "sets" / "20.jsonl").unlink()
+    flags = world.flags(tmp_path / "store")
+    told = cli(
+        "score", tmp_path / "sets", "--task", "mood", "--name", "mine", "--learners", "tfidf-nb",
+        *flags,
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    assert cli("submit", "--suite", "submitted", "--out", tmp_path / "b", *flags).code == 0
+    told = cli("submit", "--validate", tmp_path / "b", *flags)
+    assert told.code == 0, told.out
+    assert "3 of its 20 sets are distinct" in told.out
