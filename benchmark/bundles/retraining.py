@@ -19,7 +19,7 @@ NEAR = 1e-4
 """How much less than the best class's score the score of a predicted class may be: machines differ
 in the last bits of features and sums. Classes that are exactly equal are no such case."""
 
-FEW = 0.01
+FEW = 0.002
 """Share of the test rows that may differ so."""
 
 

@@ -135,7 +135,7 @@ class RunChecks:
     def _check_scores(self, claim: Claim, found: Mapping[str, np.ndarray]) -> bool:
         """Whether the rows say what their predictions give, in every metric."""
         labels, task = self.data.test.labels, self.data.task
-        for line in claim.rows.itertuples(index=False):
+        for line in claim.rows.itertuples():
             predicted = found[line.run_key]
             again = self._score(line.run_key, predicted)
             if task.is_pair:
@@ -145,9 +145,9 @@ class RunChecks:
             said = {name: getattr(line, name) for name in (*METRICS, *HALVES, *FAIRNESS)}
             said["score"], again["score"] = line.score, again[task.metric]
             for name, value in said.items():
-                if name in (*HALVES, *FAIRNESS) and np.isnan(value):
-                    continue  # rows of an earlier version
-                if not np.isclose(value, again.get(name, np.nan), 0, TOLERANCE, equal_nan=True):
+                if name in again and name in (*HALVES, *FAIRNESS) and np.isnan(value):
+                    self.made.rows.at[line.Index, name] = again[name]  # rows of an earlier version
+                elif not np.isclose(value, again.get(name, np.nan), 0, TOLERANCE, equal_nan=True):
                     run = f"{claim.id.label}, set {line.set_index}, seed {line.seed_index}"
                     self.findings.problem(
                         f"{run}: {name} is {value:.6g}, its predictions give "

@@ -52,6 +52,19 @@ def test_learners_of_the_same_table_train_natively_and_others_are_skipped(cli, f
     assert native.set_floats == 4 * 4 * 32 + 2
 
 
+def test_a_bundle_says_that_embeddings_cannot_be_searched_for_test_rows(cli, flags, tmp_path):
+    given, _ = flags
+    whole = [*given[:6], "--sets", "3", *given[8:]]  # as many as the protocol wants
+    done = cli("run", *whole, "--methods", "tdd,tdd-text", "--learners", f"{LEARNER},tfidf-lr")
+    assert done.code == 0, done.err
+    where = given[-7:]
+    assert cli("submit", "--suite", "toy", "--out", tmp_path / "b", *where).code == 0
+    told = cli("submit", "--validate", tmp_path / "b", *where)
+    assert told.code == 0, told.out
+    assert "note: task mood: 3 sets are embeddings; whether they were made from test" in told.out
+    assert "predictions of 1 cells are those that training again gives" in told.out
+
+
 def test_words_are_looked_up_in_embeddings_that_were_learned_once(cli, flags):
     given, store = flags
     assert cli("run", *given, "--methods", "tdd-text,tdd", "--learners", LEARNER).code == 0
