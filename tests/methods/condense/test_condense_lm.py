@@ -7,15 +7,13 @@ import pytest
 
 from benchmark.core import endpoint
 from benchmark.core.errors import BenchmarkError, InputError, UnavailableError
-from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.method import METHODS, Budget
 from benchmark.core.seeding import numpy_generator
 from benchmark.core.services import Services
 from benchmark.testing import parametrize_with_method_checks, toy_pool
 from methods.condense_lm import ROWS, CondenseLM
-from methods.rewriting import rewards
 from methods.rewriting.prompts import features_prompt, read_answer, write_prompt
-from methods.rewriting.rewards import FinetunedRewards, FrozenRewards
+from methods.rewriting.rewards import FrozenRewards
 from methods.rewriting.writers import FILE
 
 TOY = METHODS.cls("condense-lm").toy
@@ -200,42 +198,6 @@ def test_later_rounds_retrieve_what_is_not_yet_told(server, tmp_path):
     share = [np.mean(["kind 1" in row[0] for row in rows]) for rows in (first, later)]
     assert share[1] > share[0]
     assert share[1] == 1.0
-
-
-def test_finetuned_rewards_tell_classes_apart_and_share_the_little_trained(pool, tmp_path):
-    folder = pool.services.model("minilm")
-    made = FinetunedRewards(pool, folder, tmp_path, 0, np.random.default_rng(0))
-    recipe = Recipe(steps=60, learning_rate=1e-2, dropout=0.0)  # the paper's is for BERT
-    known = made._classifier(made._trained(pool.texts(), pool.labels, recipe, 3))
-    little = made.little_trained()
-    chances = known(made.read_pool(np.arange(len(pool))))
-    assert (chances.argmax(1) == pool.labels).all()
-    assert np.allclose(chances.sum(1), 1)
-    unsure = little(made.read_pool(np.arange(len(pool))))
-    assert unsure.max() < chances.max()
-    again = FinetunedRewards(pool, folder, tmp_path, 0, np.random.default_rng(5))
-    texts = again.read(pool.texts())
-    assert np.allclose(again.little_trained()(texts), unsure, atol=1e-3)
-    assert len(list(tmp_path.glob("part-*"))) == 1
-
-
-def test_what_the_little_trained_says_of_the_pool_is_kept_beside_it(pool, tmp_path, monkeypatch):
-    def made():
-        folder = pool.services.model("minilm")
-        return FinetunedRewards(pool, folder, tmp_path, 0, np.random.default_rng(0))
-
-    monkeypatch.setattr(rewards, "BLOCK", 7)
-    first = made()
-    chances = first.pool_chances()
-    everything = first.little_trained()(first.read(pool.texts()))
-    assert np.allclose(chances, everything, atol=1e-3)
-    monkeypatch.setattr(FinetunedRewards, "read_pool", None)
-    assert np.array_equal(made().pool_chances(), chances), "read from its file"
-    assert len(list(tmp_path.glob("part-*"))) == 2
-    monkeypatch.undo()
-    monkeypatch.setattr(FinetunedRewards, "little_recipe", lambda self: Recipe(steps=1))
-    assert not np.array_equal(made().pool_chances(), chances)
-    assert len(list(tmp_path.glob("part-*"))) == 4, "another recipe makes others"
 
 
 def test_a_set_is_kept_under_all_that_it_depends_on(server, pool, tmp_path, monkeypatch):
