@@ -120,7 +120,7 @@ def _canvas(figure: Figure) -> Canvas:
     curves = isinstance(figure.panels[0], CurvePanel)
     bars = 0 if curves else max(len(panel.groups) for panel in figure.panels)
     rows = -(-len(figure.panels) // figure.columns)
-    width = max((PANEL[0] if curves else RANK_WIDTH) * figure.columns, 5.5)
+    width = max((PANEL[0] if curves else _rank_width(figure)) * figure.columns, 5.5)
     height = _panel_height(figure) * rows + (0.75 if curves else 0.45)
     canvas = Canvas(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(canvas)
@@ -141,6 +141,12 @@ def _canvas(figure: Figure) -> Canvas:
             axes.set_xlabel("examples per class")
         _legend(canvas, figure, looks)
     return canvas
+
+
+def _rank_width(figure: Figure) -> float:
+    """Width of a panel in which names on both sides leave the axis room to tell ranks apart."""
+    longest = max(len(name) for panel in figure.panels for name, _ in panel.ranks)
+    return max(RANK_WIDTH, 2.6 + 2 * 0.06 * (longest + len(" (1.00)")))
 
 
 def _panel_height(figure: Figure) -> float:
