@@ -22,23 +22,14 @@ def task_facts(library: Library, name: str) -> tuple[TaskFacts | None, str]:
         data = library.task(name)
     except UnavailableError as error:
         return None, str(error)
-    pool = data.pool
-    return (
-        TaskFacts(
-            pool=pool.fingerprint,
-            test=data.test.fingerprint,
-            class_counts=tuple(int(n) for n in pool.class_counts()),
-            train_rows=len(pool),
-            test_rows=len(data.test.labels),
-            dropped=pool.dropped,
-            pool_texts=pool.texts_fingerprint,
-            test_texts=data.test.texts_fingerprint,
-            pool_groups=pool.groups_fingerprint,
-            pool_words=words_of(pool.texts()),
-            test_words=words_of(data.test.columns),
-        ),
-        "",
+    facts = replace(
+        TaskFacts.of(data),
+        pool_texts=data.pool.texts_fingerprint,
+        test_texts=data.test.texts_fingerprint,
+        pool_words=words_of(data.pool.texts()),
+        test_words=words_of(data.test.columns),
     )
+    return facts, ""
 
 
 def missing_for(library: Library, method: Method, learner: Learner) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.catalogue import Protocol
+from benchmark.core.data import TaskData
 from benchmark.core.keys import Key, canonical_json, combine, run_key, set_key, state_key
 from benchmark.core.learner import Learner
 from benchmark.core.method import Budget, Method
@@ -35,6 +36,20 @@ class TaskFacts:
     pool_groups: str = ""
     pool_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     test_words: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+
+    @classmethod
+    def of(cls, data: TaskData) -> TaskFacts:
+        """What keys and pages need; what estimates and features need besides is left empty."""
+        pool = data.pool
+        return cls(
+            pool=pool.fingerprint,
+            test=data.test.fingerprint,
+            class_counts=tuple(int(n) for n in pool.class_counts()),
+            train_rows=len(pool),
+            test_rows=len(data.test.labels),
+            dropped=pool.dropped,
+            pool_groups=pool.groups_fingerprint,
+        )
 
 
 def cell_info(

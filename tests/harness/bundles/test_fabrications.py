@@ -86,6 +86,20 @@ def test_only_classes_that_are_nearly_equal_may_be_told_otherwise() -> None:
 # Sets
 
 
+def test_one_row_a_class_may_leave_no_choice(cli, world, tmp_path) -> None:
+    """The row next to the mean of its class is the same for every seed of k-means."""
+    flags = world.flags(tmp_path / "store")
+    ran = cli(
+        "run", "--suite", "toy", "--tasks-only", "mood", "--methods", "k-centers", "--dpc", "1",
+        "--learners", "tfidf-lr", *flags,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert cli("submit", "--suite", "toy", "--out", tmp_path / "b", *flags).code == 0
+    told = cli("submit", "--validate", tmp_path / "b", *flags)
+    assert "1 of its 3 sets are distinct" in told.out
+    assert told.code == 0, told.out
+
+
 def test_one_set_under_all_indices_is_caught(small, judge, made_of) -> None:
     made_of(small, [PLAIN], [0, 0, 1, 1])
     assert "mood / mine / DPC 2 / tfidf-lr: one set stands for all 3" in str(judge(small)[1])
