@@ -100,3 +100,16 @@ def test_groups_that_are_named_or_changed_later_are_scored_anew(cli, grouped, tm
     other = pd.read_csv(store / "reports" / "toy.csv")
     assert (other.worst_group != board.worst_group).all()
     assert list(rows_in(store).score) == list(plain.score)
+
+
+def test_a_set_that_was_made_with_groups_is_made_anew_with_others(cli, grouped, tmp_path):
+    """A method that reads groups has them in its sets' keys; all others keep their sets."""
+    flags = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "1", "--seeds", "1"]
+    flags += ["--learners", LEARNER, *grouped.flags(tmp_path / "store")]
+    flags += [f"--set=fair-tdd.{name}={value}" for name, value in FAIR.items()]
+    assert cli("run", *flags, "--methods", "random,fair-tdd").code == 0
+    assert "to do: 0 sets" in cli("plan", *flags, "--methods", "random,fair-tdd").out
+    grouped.edit('group = "region"', 'group = "label"')
+    assert "to do: 1 sets" in cli("plan", *flags, "--methods", "fair-tdd").out
+    flags = [flag for flag in flags if not flag.startswith("--set=fair-tdd")]
+    assert "to do: 0 sets" in cli("plan", *flags, "--methods", "random").out

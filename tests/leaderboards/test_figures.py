@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from leaderboards import build_leaderboard, check_published, merge, render, render_published
-from leaderboards.drawing import COLOURS, _ranks, difference, draw, look
-from leaderboards.figures import CurvePanel, RankPanel
+from leaderboards.drawing import COLOURS, _canvas, _ranks, difference, draw, look
+from leaderboards.figures import CurvePanel, Figure, RankPanel
 from leaderboards.page import make_page
 
 TASKS = [f"task-{number:02d}" for number in range(12)]
@@ -128,16 +128,31 @@ def test_lines_of_many_methods_differ_in_more_than_their_markers() -> None:
 
 def test_bars_end_at_the_ranks_of_their_methods() -> None:
     """A longer bar, or a round end, would join methods that the test tells apart."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
     panel = RankPanel(
         "probe", (("a", 1.0), ("b", 1.5), ("c", 2.45), ("d", 2.5)), 0.96, (("a", "b"), ("b", "c"))
     )
-    axes = Figure().subplots()
+    axes = Canvas().subplots()
     _ranks(axes, panel, {name: look(place) for place, name in enumerate("abcd")}, bars=2)
     bars = [line for line in axes.lines if line.get_linewidth() == 3]
     assert [tuple(line.get_xdata()) for line in bars] == [(1.0, 1.5), (1.5, 2.45)]
     assert {line.get_solid_capstyle() for line in bars} == {"butt"}
+
+
+def test_long_names_leave_the_axis_of_ranks_its_room() -> None:
+    def figure(*names: str) -> Figure:
+        ranks = tuple((name, float(place)) for place, name in enumerate(names, 1))
+        return Figure("x-ranks", "x", "x", 1, names, (RankPanel("probe", ranks, 1.0, ()),))
+
+    def inches_of_axis(drawing: Figure) -> float:
+        canvas = _canvas(drawing)
+        canvas.canvas.draw()
+        return canvas.axes[0].get_position().width * canvas.get_figwidth()
+
+    long = [f"{letter} method of a rather long name" for letter in "abcdefghi"]
+    assert inches_of_axis(figure(*long)) > 1.5
+    assert _canvas(figure(*long)).get_figwidth() > _canvas(figure(*"abcdefghi")).get_figwidth()
 
 
 # What `--check` finds
