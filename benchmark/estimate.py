@@ -25,7 +25,7 @@ from benchmark.core.keys import features_key
 from benchmark.core.learner import Learner
 from benchmark.core.method import Method
 from benchmark.core.outline import Outline
-from benchmark.precedents import Precedent, SetPrecedent, set_effort
+from benchmark.precedents import Precedent, SetPrecedent, StatePrecedent, set_effort
 from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
 
@@ -49,7 +49,7 @@ class Costs:
     preparing : seconds and effort of what a learner did once on a task, by (learner, task).
     sets : one for each method, its parameters, task and DPC.
     first_set : what the first set of a task took beyond others, and the rows of the pool.
-    states : seconds of what a method learns once, by method and task.
+    states : what methods learned once.
     encoding : seconds a word, by encoder.
     mirror : seconds to start MLflow, and to send a run.
     """
@@ -58,7 +58,7 @@ class Costs:
     preparing: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     sets: list[SetPrecedent] = field(default_factory=list)
     first_set: dict[str, tuple[float, int]] = field(default_factory=dict)
-    states: dict[str, dict[str, float]] = field(default_factory=dict)
+    states: list[StatePrecedent] = field(default_factory=list)
     encoding: dict[str, float] = field(default_factory=dict)
     mirror: tuple[float, float] = (0.0, 0.0)
 
@@ -132,16 +132,20 @@ class Costs:
             places[key] = (task, dpc, json.loads(info).get("train_rows", 0))
         groups: dict[tuple[str, str, str, str, int], list[float]] = defaultdict(list)
         made: dict[tuple[str, str, str, str, int], Mapping[str, Any]] = {}
+        made_once: dict[tuple[str, str, str], tuple[Mapping[str, Any], Mapping[str, float]]] = {}
         for key, record in store.sets().items():
             if key in places and "job_seconds" in record.facts:
                 method = str(record.ingredients.get("method"))
-                if "prepare_seconds" in record.facts:
-                    seconds = record.facts["prepare_seconds"]
-                    self.states.setdefault(method, {})[places[key][0]] = seconds
                 params = json.dumps(record.ingredients.get("params"), sort_keys=True)
                 group = (method, params, *places[key])
+                if "prepare_seconds" in record.facts:
+                    made_once[group[:3]] = (record.ingredients, record.facts)
                 groups[group].append(record.facts["job_seconds"])
                 made[group] = record.ingredients
+        self.states = [
+            StatePrecedent.of(made_of, task, facts)
+            for (_, _, task), (made_of, facts) in made_once.items()
+        ]
         for group, seconds in groups.items():
             (method, _, task, dpc, rows), usual = group, median(seconds)
             kind, effort = set_effort(made[group], task, rows, outlines)
@@ -199,10 +203,23 @@ class Costs:
     def state(self, cell: Cell) -> float | None:
         """Seconds of what a cell's method learns once per task, or None if it was never measured.
 
-        Another task's are taken as they are: the steps of a training do not grow with the pool.
+        The nearest is taken: first of the same method, then with the same parameters, then of the
+        same task. Other parameters count by the efforts of the phases; another task's pool does
+        not, as the steps of a training do not grow with it.
         """
-        known = self.states.get(cell.method.name, {})
-        return known.get(cell.id.task, median(known.values()) if known else None)
+        method = cell.method
+        efforts, params = method.phase_efforts(), method.params()
+
+        def distance(one: StatePrecedent) -> tuple[bool, bool, bool]:
+            return one.method != method.name, one.params != params, one.task != cell.id.task
+
+        like = [
+            one
+            for one in self.states
+            if one.method == method.name or (efforts and one.kind is type(method))
+        ]
+        nearest = min(like, key=distance, default=None)
+        return None if nearest is None else nearest.scaled(efforts)
 
     def beginning(self, cell: Cell) -> float:
         """Seconds that the first set of a task takes beyond the others (its audits' index)."""

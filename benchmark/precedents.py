@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from benchmark.core.effort import Effort
 from benchmark.core.errors import InputError
 from benchmark.core.method import METHODS, Budget, Method
 from benchmark.core.outline import Outline
+from benchmark.core.states import PHASE
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,50 @@ class SetPrecedent:
     seconds: float
     effort: float
     rows: int
+
+
+@dataclass(frozen=True)
+class StatePrecedent:
+    """What a method learned once on a task: seconds in all, and of phases whose effort is known.
+
+    `kind` is the adapter, or None where the method is no longer known; `params` are those that it
+    had, and `phases` are seconds and effort.
+    """
+
+    method: str
+    kind: type[Method] | None
+    params: Mapping[str, Any]
+    task: str
+    seconds: float
+    phases: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, made: Mapping[str, Any], task: str, facts: Mapping[str, float]) -> StatePrecedent:
+        """What the facts of a set tell of the state that it was made with."""
+        name, params = str(made.get("method")), dict(made.get("params") or {})
+        seconds = facts["prepare_seconds"]
+        try:
+            method = METHODS.build(name, params)
+        except (InputError, TypeError, ValueError):
+            return cls(name, None, params, task, seconds)
+        phases = {
+            phase: (facts[PHASE + phase], effort)
+            for phase, effort in method.phase_efforts().items()
+            if effort > 0 and PHASE + phase in facts
+        }
+        return cls(name, type(method), params, task, seconds, phases)
+
+    def scaled(self, efforts: Mapping[str, float]) -> float:
+        """Seconds of a variant whose phases have these efforts.
+
+        Phases that only one of the two has are taken as they were.
+        """
+        more = [
+            seconds * (efforts[phase] / effort - 1)
+            for phase, (seconds, effort) in self.phases.items()
+            if phase in efforts
+        ]
+        return max(self.seconds + sum(more), 0.0)
 
 
 def set_effort(

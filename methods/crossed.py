@@ -101,6 +101,10 @@ class Crossed(Generator):
         """That of the generator; choosing takes less."""
         return self.writer.effort(outline, self._written(budget))
 
+    def phase_efforts(self) -> Mapping[str, float]:
+        """Those of the generator."""
+        return self.writer.phase_efforts()
+
     def _written(self, budget: Budget) -> Budget:
         return Budget(tuple(rows * self.oversample for rows in budget.per_class))
 

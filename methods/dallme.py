@@ -133,6 +133,13 @@ class DaLLME(Method):
         """The pretrained inverter, if it is one."""
         return () if self.inverter == "tiny" else (self.inverter,)
 
+    def phase_efforts(self) -> dict[str, float]:
+        """Rows that the inverter and its corrector read."""
+        return {
+            "inverter": self.steps * self.batch_size,
+            "corrector": self.corrector_steps * self.batch_size,
+        }
+
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Train the inverter, or take the one there is; look at some centroids."""
         from methods.inversion.training import INVERTER

@@ -122,6 +122,12 @@ class DiLM(VanillaLM):
         """The pretrained generator, if it is one, and the learner."""
         return (*super().models, self.learner)
 
+    def phase_efforts(self) -> dict[str, float]:
+        """Rows that are read; of the learners, their updates."""
+        bank = (self.trajectories + self.held_out) * self.inner_steps * self.learner_steps
+        matching = self.steps * (self.real_batch + self.synthetic_batch)
+        return {**super().phase_efforts(), "learners": bank, "matching": matching}
+
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Train the language model and the learners, or take those there are; then match."""
         generator = self.language_model(pool, folder)

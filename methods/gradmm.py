@@ -232,6 +232,11 @@ class GradMM(Method):
             self.outer_steps, self.inner_steps, self.learning_rate, self.rho, self.starts
         )
 
+    def phase_efforts(self) -> dict[str, float]:
+        """Primal steps of a row, and updates of a `tiny` writer."""
+        writing = self.candidates * self.outer_steps * self.inner_steps
+        return {"language_model": self.writer_steps, "writing": writing}
+
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Write the candidates of every class and rank them; a killed try is gone on with."""
         from methods.readable.tiny_writer import tiny_writer

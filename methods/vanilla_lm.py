@@ -107,6 +107,10 @@ class VanillaLM(Generator):
         found = objection(self.generator, outline.models.get(self.generator), self.max_length)
         return f"{found} (--set {self.name}.generator, {self.name}.max_length)" if found else ""
 
+    def phase_efforts(self) -> dict[str, float]:
+        """Rows that the language model reads."""
+        return {"language_model": self.lm_steps * self.lm_batch}
+
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Train the language model, or take the one that another variant has trained alike."""
         take(self.language_model(pool, folder), folder)

@@ -139,6 +139,14 @@ class Method(ABC):
         """
         return float(max(1, outline.rows))
 
+    def phase_efforts(self) -> Mapping[str, float]:
+        """How much each phase of `prepare` has to do, by its name in the journal.
+
+        For estimates of time, in which only the ratio of two variants counts; phases that are not
+        named are taken to last as long as they did. No part of any key.
+        """
+        return {}
+
     def params(self) -> dict[str, Any]:
         """Parameters as JSON-able data."""
         return parameters_of(self)

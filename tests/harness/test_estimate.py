@@ -18,6 +18,7 @@ from benchmark.core.records import Row, SetRecord, Status
 from benchmark.estimate import Costs, Precedent, makespan
 from benchmark.forecast import Todo, forecast
 from benchmark.plan import Options, make_plan
+from benchmark.precedents import StatePrecedent
 from benchmark.store import Store
 
 
@@ -156,14 +157,42 @@ def test_wall_time_is_written_down_with_every_run(store) -> None:
     assert len(measured.trainings) == 2 * 2 * 2  # learners, tasks, DPC
 
 
+def test_what_is_learned_with_other_parameters_is_scaled_phase_by_phase(cells) -> None:
+    usual = METHODS.build("dilm-cpu")
+    facts = {
+        "prepare_seconds": 1000.0, "phase_language_model": 600.0, "phase_learners": 100.0,
+        "phase_matching": 200.0, "phase_teacher": 100.0,
+    }  # fmt: skip
+    made = {"method": "dilm-cpu", "params": usual.params()}
+    costs = Costs(states=[StatePrecedent.of(made, "mood", facts)])
+
+    def seconds(task: str = "mood", **params) -> float | None:
+        cell = cells[task, "2", "tfidf-lr"]
+        return costs.state(replace(cell, method=METHODS.build("dilm-cpu", params)))
+
+    assert seconds() == seconds("pair") == 1000.0
+    assert seconds(steps=2 * usual.steps) == pytest.approx(1200.0)
+    assert seconds(lm_steps=usual.lm_steps // 2) == pytest.approx(700.0)
+    # Another variant of the adapter is a precedent too; one of another adapter is not.
+    other = replace(cells["mood", "2", "tfidf-lr"], method=METHODS.build("dilm-cpu-no-diversity"))
+    assert costs.state(other) == 1000.0
+    none = replace(cells["mood", "2", "tfidf-lr"], method=METHODS.build("dallme-cpu"))
+    assert costs.state(none) is None
+    twice = METHODS.build("dilm-cpu", {"steps": 2 * usual.steps})
+    longer = facts | {"prepare_seconds": 1500.0, "phase_matching": 700.0}
+    costs.states.append(StatePrecedent.of({**made, "params": twice.params()}, "pair", longer))
+    assert seconds(steps=2 * usual.steps) == 1500.0, "the same parameters elsewhere are nearer"
+    assert seconds() == 1000.0
+
+
 def test_what_a_method_learns_once_is_counted_once_per_task(cells, tmp_path) -> None:
     method = METHODS.build("vanilla-lm-cpu")
     here = [replace(cells["mood", dpc, "tfidf-lr"], method=method) for dpc in ("2", "4")]
     costs = Costs()
     assert costs.state(here[0]) is None
-    costs.states = {"vanilla-lm-cpu": {"pair": 30.0}}
+    costs.states = [StatePrecedent("vanilla-lm-cpu", None, method.params(), "pair", 30.0)]
     assert costs.state(here[0]) == 30.0
-    costs.states["vanilla-lm-cpu"]["mood"] = 50.0
+    costs.states.append(StatePrecedent("vanilla-lm-cpu", None, method.params(), "mood", 50.0))
     assert costs.state(here[0]) == 50.0
     store = Store(tmp_path / "store")
     key = set_key(
