@@ -240,10 +240,22 @@ def test_a_node_that_joins_and_does_not_see_the_store_is_given_no_more_jobs(
     driver = drive(*flags, *world.flags(rough))
     wait_for_runs(rough, 1, driver)
     cluster.start("blind", "--address", cluster.address, within=hiding)
+    said = "is not the driver's directory; that node is given no more jobs"
     try:
+        told = []
+        while said not in "".join(told):
+            told.append(driver.stderr.readline())
+            assert told[-1], "".join(told)
+        time.sleep(5)  # jobs that were on their way there
+        seen = looked = 0
+        while driver.poll() is None:
+            seen += bool(cluster.workers("blind"))
+            looked += 1
+            time.sleep(0.01)
         _, err = driver.communicate(timeout=400)
-        assert driver.returncode == 0, err
-        assert "is not the driver's directory; that node is given no more jobs" in err
+        assert driver.returncode == 0, "".join(told) + err
+        assert looked > 50, "the run was over too soon to tell"
+        assert not seen, f"at work there {seen} of {looked} times"
     finally:
         cluster.kill("blind")
     assert cli(*flags, *world.flags(calm)).code == 0
