@@ -64,7 +64,7 @@ def ranked(members: Mapping[RowKey, CellResult]) -> dict[RowKey, Rank]:
     ranks = rank_with_ties({r: c.scores for r, c in members.items() if c.status == Status.OK})
     untested = sum(row not in ranks or ranks[row].rank is None for row in members)
     return {
-        row: Rank(rank.rank, rank.worst + untested)
+        row: replace(rank, worst=rank.worst + untested)
         if (rank := ranks.get(row, UNRANKED)).rank is not None
         else UNRANKED
         for row in members

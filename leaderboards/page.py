@@ -26,6 +26,7 @@ def make_page(board: Leaderboard) -> Page:
         _across(board, averages, resamples),
         _scaling(board, averages, resamples),
         _standings(board, averages, resamples),
+        sections.pairs(board),
         _ranks(board, averages),
         sections.fidelity(board),
         sections.agreement(board),

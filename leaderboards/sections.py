@@ -11,6 +11,7 @@ from leaderboards.coverage import count_table, gap_table
 from leaderboards.fidelity import fidelity_table
 from leaderboards.groups import fairness_tables
 from leaderboards.model import Leaderboard
+from leaderboards.pairs import pair_tables
 from leaderboards.preparation import preparation_table
 from leaderboards.rounding import percent
 from leaderboards.scores import is_wide
@@ -37,6 +38,23 @@ def fidelity(board: Leaderboard) -> Section | None:
             "papers' figures are means and standard deviations over runs, in points.",
         ),
         tables=(table,),
+    )
+
+
+def pairs(board: Leaderboard) -> Section | None:
+    """Return who is shown to be better than whom."""
+    tables = tuple(pair_tables(board))
+    if not tables:
+        return None
+    return Section(
+        "Pair by pair",
+        (
+            "On how many tasks and DPCs the method of the line is better than that of the column "
+            "(its number is that of a line), not told apart from it, and worse: Welch's test on "
+            "set means, Holm-corrected over all pairs of a task, learner and DPC, at the 5% level, "
+            "as for the places.",
+        ),
+        tables=tables,
     )
 
 

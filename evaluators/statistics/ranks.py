@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
 
 from evaluators.statistics.family import ALPHA, holm, means_by_name
@@ -20,10 +20,12 @@ class Rank:
             if it is not ranked.
         worst: n - the number of methods significantly worse, the last place it may have; None if
             it is not ranked.
+        beats: names of the methods significantly worse; two places are equal whatever they beat.
     """
 
     rank: int | None
     worst: int | None
+    beats: frozenset[Hashable] = field(default=frozenset(), compare=False)
 
     @property
     def interval(self) -> tuple[int | None, int | None]:
@@ -53,14 +55,15 @@ def rank_with_ties(cells: Mapping[str, Scores]) -> dict[str, Rank]:
     means = {name: m for name, m in means_by_name(cells).items() if len(m) >= 2}
     pairs = list(combinations(means, 2))
     tests = welch_pairs([means[a] for a, _ in pairs], [means[b] for _, b in pairs])
-    better, worse = dict.fromkeys(means, 0), dict.fromkeys(means, 0)
+    beaten: dict[str, set[str]] = {name: set() for name in means}
+    better = dict.fromkeys(means, 0)
     for (a, b), test, p in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
         if p < ALPHA:
             winner, loser = (a, b) if test.difference > 0 else (b, a)
             better[loser] += 1
-            worse[winner] += 1
+            beaten[winner].add(loser)
     return {
-        name: Rank(1 + better[name], len(means) - worse[name])
+        name: Rank(1 + better[name], len(means) - len(beaten[name]), frozenset(beaten[name]))
         if name in means
         else Rank(None, None)
         for name in cells
