@@ -60,8 +60,9 @@ class CondenseLM(Method):
     Different from the paper: the prompts are our own; each class is asked for by itself, with rows
     of the others for contrast; where fewer real rows reach both thresholds than are retrieved, all
     of them are shown, and those with the largest rewards of the others fill up; written rows that
-    are copies of real ones (but for case and white space) or that the classifier of real rows puts
-    into another class are left out, and the best answer is filled up from the others where it is
+    are copies of real ones (but for case and white space), that speak of the task itself ("here are
+    four examples of the class") or that the classifier of real rows puts into another class are
+    left out, and the best answer is filled up from the others where it is
     too short; of a pair both texts are written, where the paper shares premises; a row is new at
     first by what a guess among the classes would leave. `rewards="frozen"` has logistic regressions
     on frozen features in place of fine-tuned encoders, which is what a CPU can do. Numbers of the
@@ -88,7 +89,7 @@ class CondenseLM(Method):
     """
 
     uses_external_lm = True
-    version = 2
+    version = 3
 
     writer: str = "endpoint:gpt-4o"
     rewards: Literal["finetuned", "frozen"] = "finetuned"

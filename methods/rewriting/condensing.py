@@ -13,7 +13,13 @@ from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from methods.k_centers import kmeans_medoids
 from methods.language_models.sampling import columns_of
-from methods.rewriting.prompts import Row, features_prompt, read_answer, write_prompt
+from methods.rewriting.prompts import (
+    Row,
+    features_prompt,
+    is_of_the_task,
+    read_answer,
+    write_prompt,
+)
 from methods.rewriting.rewards import Classify, Rewards
 from methods.rewriting.writers import Answer, KeptAnswers
 
@@ -184,9 +190,11 @@ class Condensing:
     ) -> list[tuple[float, Row]]:
         """Rewards of an answer's good rows."""
         unseen = [row for row in dict.fromkeys(rows) if row not in taken]
-        fresh = [row for row in unseen if folded(row) not in self.real]
+        other = [row for row in unseen if folded(row) not in self.real]
+        fresh = [row for row in other if not is_of_the_task(row, self.pool.classes)]
         faults["repeated"] += len(rows) - len(unseen)
-        faults["copied"] += len(unseen) - len(fresh)
+        faults["copied"] += len(unseen) - len(other)
+        faults["about the task itself"] += len(other) - len(fresh)
         if not fresh:
             return []
         texts = self.rewards.read(columns_of(self.pool.text_columns, fresh))

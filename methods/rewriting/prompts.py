@@ -13,6 +13,7 @@ OTHERS, OTHER_CLASSES = 2, 6
 _NUMBERED = re.compile(r"^\s*\(?\d+\s*[.):-]\s*(.+)$")
 _LISTED = re.compile(r"^\s*[-*•]\s+(.+)$")
 QUOTES = "\"'“”‘’"
+_ABOUT = re.compile(r"\b(?:class(?:es)?|classifiers?|examples?)\b", re.IGNORECASE)
 
 
 def write_prompt(
@@ -91,6 +92,25 @@ def read_answer(answer: str, columns: int) -> tuple[list[Row], int]:
         else:
             odd += 1
     return rows, odd
+
+
+def is_of_the_task(row: Row, classes: Sequence[str]) -> bool:
+    """Whether a row speaks of what was asked for, as small models do, and so is no example of it.
+
+    It quotes the name of a class, names one beside a word such as "class" or "example", or ends
+    with a colon ("Here are four examples:").
+    """
+    text = " ".join(row)
+    if text.rstrip(QUOTES + "* ").endswith(":"):
+        return True
+    about = _ABOUT.search(text) is not None
+    marks = re.escape(QUOTES)
+    for name in classes:
+        named = rf"(?<!\w){re.escape(name)}(?!\w)"
+        quoted = rf"[{marks}]{re.escape(name)}[{marks}]"
+        if re.search(named if about else quoted, text, re.IGNORECASE):
+            return True
+    return False
 
 
 def _listed(rows: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from benchmark.core.seeding import numpy_generator
 from benchmark.core.services import Services
 from benchmark.testing import parametrize_with_method_checks, toy_pool
 from methods.condense_lm import ROWS, CondenseLM
-from methods.rewriting.prompts import features_prompt, read_answer, write_prompt
+from methods.rewriting.prompts import features_prompt, is_of_the_task, read_answer, write_prompt
 from methods.rewriting.rewards import FrozenRewards
 from methods.rewriting.writers import FILE
 
@@ -231,6 +231,32 @@ def test_answers_are_read_in_the_forms_that_models_give_them():
     assert read_answer("- a\n- b", 1) == ([("a",), ("b",)], 0)
     assert read_answer("plain line\n\nanother", 1) == ([("plain line",), ("another",)], 0)
     assert read_answer("1. a ||| b\n2. c\n3. ||| d", 2) == ([("a", "b")], 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('Let\'s write 4 examples of the "negative" class!', True),
+        ("There are two examples of the class “negative”.", True),
+        ("They are a class named 'negative", True),
+        ("Sentences such as 'positive' come to mind", True),
+        ("Here are four lines:", True),
+        ("**Four lines:**", True),
+        ("a first-class film, and a fine example of its kind", False),
+        ("it leaves a negative feeling, though the songs are positive", False),
+        ("all the negatives of a classic", False),
+        ("3:10 to Yuma", False),
+    ],
+)
+def test_rows_about_the_task_are_told_from_rows_of_it(text, expected):
+    assert is_of_the_task((text,), ("negative", "positive")) is expected
+
+
+def test_rows_about_the_task_are_left_out_and_counted(server, pool, tmp_path):
+    answer = f"1. An example of the class {pool.classes[0]}."
+    server.plan = [lambda body: answer] * 20
+    with pytest.raises(BenchmarkError, match=r"left out: .*[1-9]\d* about the task itself"):
+        a_set(kept(pool, tmp_path / "parts"), agreeing=False)
 
 
 def test_what_an_endpoint_needs_is_asked_before_work_starts(monkeypatch):
