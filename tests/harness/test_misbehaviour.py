@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -74,6 +75,43 @@ def test_a_learner_that_is_stopped_keeps_what_it_had_finished(
     least, most = done
     assert least <= (rows[rows.learner == learner].status == "ok").sum() <= most
     assert set(rows[rows.learner == "coin"].status) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("what", "limit", "reason"),
+    [
+        ("child", ["--timeout", "4"], "stopped after 4 s (--timeout)"),
+        ("leaver", ["--timeout", "4"], "stopped after 4 s (--timeout)"),
+        ("hungry", ["--memory", "1.2"], "stopped for using more than 1.2 GB (--memory)"),
+    ],
+)
+def test_what_a_method_starts_is_stopped_with_it_and_its_memory_counts(
+    world, tmp_path, cli, monkeypatch, what, limit, reason
+) -> None:
+    """One that left its process group lives on and holds the pipe, and is not waited for."""
+    monkeypatch.setenv("TOY_CHILD", str(tmp_path / "child"))
+    flags = [*CORNER, "--sets", "1", "--seeds", "1", "--methods", "parent,random", *limit]
+    flags += ["--learners", "coin", "--set", f"parent.what={what}"]
+    begun = time.monotonic()
+    told = cli("run", *flags, *world.flags(tmp_path / "s"))
+    assert told.code == 1
+    assert reason in told.out
+    assert "2 cells: 1 done" in told.out or "1 cells done" in told.out, told.out
+    child = Path(f"/proc/{(tmp_path / 'child').read_text()}")
+    if what == "leaver":
+        assert time.monotonic() - begun < 25, "it was waited for"
+    else:
+        gone = time.monotonic() + 5
+        while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+            assert time.monotonic() < gone, "its process lives on"
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("limit", [[], ["--workers", "2"], ["--timeout", "60"]])
+def test_a_method_may_start_processes_of_its_own(world, tmp_path, cli, limit) -> None:
+    flags = [*CORNER, "--sets", "1", "--seeds", "1", "--methods", "parent", "--learners", "coin"]
+    told = cli("run", *flags, *limit, *world.flags(tmp_path))
+    assert told.code == 0, told.out
 
 
 def test_a_clock_that_runs_backwards(

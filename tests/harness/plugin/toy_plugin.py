@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,28 @@ class Exiting(Selector):
 
     def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
         sys.exit(0)
+
+
+@register("parent")
+class Parent(Selector):
+    """Starts a process, as `what` says, and writes its number into the file `TOY_CHILD`."""
+
+    what: str = "pool"
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        if self.what == "pool":
+            with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as others:
+                return list(others.map(int, range(size)))
+        child = os.fork()
+        if child == 0:
+            if self.what == "leaver":
+                os.setsid()
+            held = np.ones(200_000_000) if self.what == "hungry" else None
+            time.sleep(25)
+            os._exit(held is None)
+        Path(os.environ["TOY_CHILD"]).write_text(str(child))
+        time.sleep(600)
+        return range(size)
 
 
 @register("vandal")
