@@ -158,12 +158,7 @@ class Runner:
             return True
         if record.status == Status.FAILED:
             return not record.is_settled(self.retry_failed)
-        if all(
-            self._is_trained(cell, (set_index, seed_index), record)
-            for seed_index in range(cell.n_seeds)
-        ):
-            return False  # nothing will read it
-        try:
+        try:  # also where all is trained on it: `show`, `submit` and other learners read it
             self.store.load_set(record)
         except DamagedFileError as error:
             self.reporter.note(f"{error}: making it again")
@@ -173,10 +168,6 @@ class Runner:
     def _planned_run(self, cell: Cell, index: tuple[int, int], record: SetRecord) -> PlannedRun:
         folder = self.store.set_folder(record.set_key)
         return cell.run(index, record.set_hash, folder, record.set_key)
-
-    def _is_trained(self, cell: Cell, index: tuple[int, int], record: SetRecord) -> bool:
-        """Whether a training need not be done (again)."""
-        return self._is_done(self._planned_run(cell, index, record).run_key)
 
     def _is_done(self, run_key: str) -> bool:
         status, _ = self._runs.get(run_key, (None, ""))

@@ -58,8 +58,9 @@ class Store:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             raise InputError(
-                f"{path} is damaged ({error}). Move it away and run the same command again: sets "
-                "and features are found by their keys; only the trainings are repeated"
+                f"{path} is damaged ({error}). Move it away and run the same command again: "
+                "features and what methods have learned are found by their keys, sets and "
+                "trainings are made again"
             ) from error
         except InputError:
             self.database.close()

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import typer
 
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, DamagedFileError
 
 VERBS = (
     "run",
@@ -44,6 +44,8 @@ def main() -> None:
     try:
         load_verbs()
         app()
+    except DamagedFileError as error:
+        fail(f"{error}. The `run` command that filled the store makes it again", error.exit_code)
     except BenchmarkError as error:
         fail(str(error), error.exit_code)
     except sqlite3.OperationalError as error:
@@ -51,7 +53,8 @@ def main() -> None:
     except sqlite3.DatabaseError as error:
         fail(
             f"the store's database is damaged: {error}. Move rows.sqlite away and run the same "
-            "command again: sets and features are kept, the trainings are repeated",
+            "command again: features and what methods have learned are kept, sets and trainings "
+            "are made again",
             2,
         )
     except OSError as error:

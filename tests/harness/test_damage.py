@@ -110,21 +110,37 @@ def test_the_store_is_a_file(world, tmp_path, cli) -> None:
     assert "this is a file, not a directory" in told.message
 
 
+@pytest.mark.parametrize("more", [True, False], ids=["more", "same"])
 @pytest.mark.parametrize("how", ["changed", "cut", "gone"])
-def test_a_damaged_set_is_made_again(world, store, finished, cli, rows_in, how) -> None:
+def test_a_damaged_set_is_made_again(world, store, finished, cli, rows_in, how, more) -> None:
+    """Also where the same command finds all trainings done."""
     spoil(sorted((store / "sets").rglob("rows.jsonl"))[0], how)
     key = sorted((store / "sets").rglob("rows.jsonl"))[0].parent.name
     if how != "gone":
         shown = cli("show", key, *world.flags(store))
         assert shown.code == 1
         assert f"distilled set {key}" in shown.message
-    again = cli(*RUN, "--learners", "tfidf-lr,tiny-bert,coin", *world.flags(store))
+        assert "The `run` command that filled the store makes it again" in shown.message
+    learners = ["--learners", "tfidf-lr,tiny-bert,coin"] if more else []
+    again = cli(*RUN, *learners, *world.flags(store))
     assert again.code == 0
     assert "(1 sets distilled" in again.out
     assert "making it again" in again.err
     after = rows_in(store)
     after = after[after.learner != "coin"].reset_index(drop=True)
     pd.testing.assert_frame_equal(after, rows_in(finished))
+
+
+def test_a_store_of_which_sets_and_predictions_are_gone_is_filled_again(
+    world, store, finished, cli, rows_in
+) -> None:
+    shutil.rmtree(store / "sets")
+    shutil.rmtree(store / "predictions")
+    again = cli(*RUN, *world.flags(store))
+    assert again.code == 0, again.err
+    pd.testing.assert_frame_equal(rows_in(store), rows_in(finished))
+    key = sorted((store / "sets").glob("*"))[0].name
+    assert cli("show", key, *world.flags(store)).code == 0
 
 
 @pytest.mark.parametrize("how", ["changed", "cut", "gone"])
