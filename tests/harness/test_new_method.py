@@ -83,6 +83,14 @@ def test_a_second_method_of_a_package_says_what_to_add(tmp_path: Path, cli) -> N
         ("../mine", "is no name for a method"),
         ("a+b", "is no name for a method"),
         ("lambda", "is a word of Python's"),
+        ("none", "'None' is a word of Python's; choose another name than 'none'"),
+        ("true", "'True' is a word of Python's"),
+        ("false", "'False' is a word of Python's"),
+        ("register", "'register' is what adapters import from methods"),
+        ("selector", "'Selector' is what adapters import from methods"),
+        ("distilled-set", "'DistilledSet' is what adapters import from methods"),
+        ("setup", "setup.py is a file that pip or pytest reads"),
+        ("conftest", "conftest.py is a file that pip or pytest reads"),
         ("m" * 61, "more than 60 characters"),
         ("herding", "a method 'herding' is there already (methods.herding, line "),
         ("json", "a module 'json' is installed already"),
@@ -94,6 +102,18 @@ def test_names_that_are_refused(tmp_path: Path, cli, name: str, said: str) -> No
     assert refused.code == 2
     assert said in refused.message
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["none", "true", "false", "register"])
+def test_no_name_of_the_repository_breaks_every_command(
+    checkout: Path, cli, monkeypatch, name: str
+) -> None:
+    monkeypatch.chdir(checkout)
+    before = sorted(checkout.rglob("*"))
+    refused = cli("new-method", name)
+    assert refused.code == 2
+    assert f"choose another name than {name!r}" in refused.message
+    assert sorted(checkout.rglob("*")) == before
 
 
 def test_nothing_is_written_over_nor_by_halves(checkout: Path, cli, monkeypatch) -> None:
