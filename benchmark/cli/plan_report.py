@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cells import Cell
 from benchmark.cli.console import output
 from benchmark.core.assets import sizes
-from benchmark.core.keys import changed_ingredients
 from benchmark.core.library import Library
 from benchmark.core.records import SetRecord, Status
 from benchmark.core.vector_cache import tokens_billed
@@ -24,7 +22,7 @@ from benchmark.estimate import Todo
 from benchmark.fits import check_memory
 from benchmark.footprint import footprint
 from benchmark.forecast import forecast
-from benchmark.plan import Plan, describe
+from benchmark.plan import Plan
 from benchmark.store import Store
 
 COLUMNS = ("done", "to do", "stale", "failed", "to fetch", "not available", "does not apply")
@@ -204,43 +202,6 @@ def cell_state(
                 trainings.add(key)
                 states["stale" if row and row[1] != key else "to do"] += 1
     return CellState(states, trainings, missing)
-
-
-def explain(cell: Cell, store: Store) -> None:
-    """Print what a cell's keys are made of, and what changed since its rows were written."""
-    sets, runs = store.sets(), store.run_states()
-    state = cell_state(cell, store, sets, runs)
-    console = Console(soft_wrap=True)
-
-    def say(words: str) -> None:
-        console.print(words, markup=False, highlight=False)
-
-    say(f"{cell.id.label} ({describe(cell.id.params)}): {state.word}")
-    say("  " + ", ".join(f"{count} runs {name}" for name, count in state.states.items()))
-    key = cell.set_key(0)
-    say(f"set 0 has key {key.digest}, made of")
-    for name, value in key.ingredients.items():
-        say(f"  {name} = {value}")
-    rows = store.rows_of(cell.id)
-    old = rows.get((0, 0))
-    if old is not None and old[0] != key.digest:
-        before = store.ingredients("sets", old[0]) or {}
-        say(f"the row in the store has set key {old[0]}; what changed:")
-        for line in changed_ingredients(before, key.ingredients):
-            say(f"  {line}")
-    record = sets.get(key.digest)
-    if record is None or record.status != Status.OK:
-        say("set 0 is not made yet, so its trainings have no key yet")
-        return
-    run = cell.run((0, 0), record.set_hash, store.set_folder(key.digest), key.digest)
-    say(f"run (set 0, seed 0) has key {run.run_key}, made of")
-    for name, value in run.ingredients.items():
-        say(f"  {name} = {value}")
-    if old is not None and old[1] and old[1] != run.run_key:
-        before = store.ingredients("runs", old[1]) or {}
-        say(f"the row in the store has run key {old[1]}; what changed:")
-        for line in changed_ingredients(before, run.ingredients):
-            say(f"  {line}")
 
 
 def _duration(seconds: float) -> str:

@@ -9,7 +9,8 @@ import typer
 from benchmark.cells import Cell
 from benchmark.cli import flags
 from benchmark.cli.options import check_machine, gather
-from benchmark.cli.plan_report import explain, print_plan, refuse_what_does_not_fit, to_look_at
+from benchmark.cli.plan_report import print_plan, refuse_what_does_not_fit, to_look_at
+from benchmark.cli.plan_why import explain
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.library import Library
 from benchmark.plan import Plan, make_plan
