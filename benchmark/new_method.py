@@ -113,7 +113,7 @@ def plan_method(name: str, kind: Kind = "selector", to: Path | None = None) -> N
 
 
 def entry_point(new: NewMethod) -> str:
-    """The line that a package's pyproject.toml needs, for one that has been there before."""
+    """The entry that a package's pyproject.toml needs, for one that has been there before."""
     found = re.search(r"^class (\w+)", next(iter(new.files.values())), re.M)
     assert found is not None
     return f'{new.name} = "{new.module}:{found[1]}"'
