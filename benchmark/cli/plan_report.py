@@ -72,11 +72,17 @@ def refuse_what_does_not_fit(
 
 
 def print_plan(
-    plan: Plan, store: Store, library: Library, workers: int = 1, retry_failed: bool = False
+    plan: Plan,
+    store: Store,
+    library: Library,
+    workers: int = 1,
+    retry_failed: bool = False,
+    executor: str = "local",
 ) -> None:
     """Print one line per task and learner, what is to be fetched, and the estimates.
 
-    With `retry_failed`, what failed is to do again.
+    With `retry_failed`, what failed is to do again. The time is that of `workers` on this machine,
+    whatever the executor.
     """
     known_sets, runs = store.sets(), store.run_states()
     seen_sets: set[str] = set()
@@ -118,7 +124,7 @@ def print_plan(
     if waiting:
         _print_downloads(waiting, library)
     if seen_runs or seen_sets:
-        _print_estimates(todos, store, plan, library, workers)
+        _print_estimates(todos, store, plan, library, workers, executor)
 
 
 def _print_downloads(waiting: int, library: Library) -> None:
@@ -137,7 +143,7 @@ def _print_downloads(waiting: int, library: Library) -> None:
 
 
 def _print_estimates(
-    todos: list[Todo], store: Store, plan: Plan, library: Library, workers: int
+    todos: list[Todo], store: Store, plan: Plan, library: Library, workers: int, executor: str
 ) -> None:
     expected = forecast(todos, store, workers)
     time = _duration(expected.seconds)
@@ -147,6 +153,9 @@ def _print_estimates(
         names = ", ".join(expected.unmeasured)
         time = "not known" if expected.seconds < 1 else time
         time += f"; {cells} no measured cost yet ({names}, not measured here yet)"
+    if executor == "ray":  # nobody knows how many nodes there will be
+        plural = "worker" if workers == 1 else "workers"
+        time += f" (for {workers} local {plural} of this machine, not for the cluster)"
     print(f"time, estimated from similar work in this store: {time}")
     takes = footprint(todos, store, keep_logits=plan.keep_logits)
     told = f"{_bytes(takes.memory)} a worker, by {takes.memory_of}" if takes.memory else "not known"
