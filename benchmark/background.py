@@ -11,7 +11,7 @@ from statistics import median
 from benchmark.schema import MIRROR_NOTE
 from benchmark.store import Store
 from benchmark.tracking import Mirror
-from benchmark.tracking_server import tracking_uri
+from benchmark.tracking_server import damaged_files, tracking_uri
 
 PAUSE_SECONDS = 1.0
 
@@ -19,13 +19,15 @@ PAUSE_SECONDS = 1.0
 class BackgroundMirror:
     """Keeps MLflow up to date in a thread while the driver works; never stops the work.
 
-    Use as a context manager. `failure` says afterwards why something was not sent, if so.
+    Use as a context manager. `failure` says afterwards why something was not sent, if so;
+    `damaged` are then the files to move away before it can be.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.uri = tracking_uri(root)
         self.failure = ""
+        self.damaged: list[Path] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -56,6 +58,7 @@ class BackgroundMirror:
                 store.close()
         except Exception as error:
             self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.damaged = damaged_files(self.uri)
 
 
 def _note(store: Store, mirror: Mirror, seconds: float) -> None:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
+from types import ModuleType
 from typing import Literal
 
+import methods
 from benchmark.core.errors import InputError
 from benchmark.core.method import METHODS
 
@@ -24,6 +26,8 @@ Kind = Literal["selector", "generator"]
 PATTERN = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
 BUILT_IN = Path("methods")
 TESTS = Path("tests") / "methods"
+READ_BY_TOOLS = ("setup", "conftest")
+"""Modules beside a package's `pyproject.toml` that are run although nobody imports them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def plan_method(name: str, kind: Kind = "selector", to: Path | None = None) -> N
     where there is no repository to write to.
     """
     _check_name(name)
-    stem = name.replace("-", "_")
+    stem, classname = name.replace("-", "_"), _class_name(name)
     if to is None:
         if not (BUILT_IN / "__init__.py").is_file():
             raise InputError(
@@ -82,6 +86,10 @@ def plan_method(name: str, kind: Kind = "selector", to: Path | None = None) -> N
     else:
         if to.exists() and not to.is_dir():
             raise InputError(f"--to {to}: a file of this name is there; a folder is needed")
+        if stem in READ_BY_TOOLS:
+            raise InputError(
+                f"--to {to}: {stem}.py is a file that pip or pytest reads; choose another name"
+            )
         module = stem
         adapter, test = to / f"{stem}.py", to / f"test_{stem}.py"
         if not adapter.exists() and _is_taken(stem):
@@ -92,7 +100,7 @@ def plan_method(name: str, kind: Kind = "selector", to: Path | None = None) -> N
     words = {
         "name": name,
         "module": module,
-        "classname": "".join(part.capitalize() for part in name.split("-")),
+        "classname": classname,
         "title": name.replace("-", " ").capitalize(),
     }
     files = {adapter: _filled(kind, words), test: _filled(f"{kind}_test", words)}
@@ -105,7 +113,7 @@ def plan_method(name: str, kind: Kind = "selector", to: Path | None = None) -> N
 
 
 def entry_point(new: NewMethod) -> str:
-    """The line that a package's pyproject.toml needs, for one that has been there before."""
+    """The entry that a package's pyproject.toml needs, for one that has been there before."""
     found = re.search(r"^class (\w+)", next(iter(new.files.values())), re.M)
     assert found is not None
     return f'{new.name} = "{new.module}:{found[1]}"'
@@ -117,13 +125,25 @@ def _check_name(name: str) -> None:
             f"{name!r} is no name for a method: write a-z, 0-9 and single hyphens, a letter first, "
             "as in length-matched"
         )
-    if keyword.iskeyword(name) or len(name) > 60:
-        why = "is a word of Python's" if keyword.iskeyword(name) else "has more than 60 characters"
-        raise InputError(f"{name!r} {why}; choose another name")
+    if len(name) > 60:
+        raise InputError(f"{name!r} has more than 60 characters; choose another name")
+    used = {key for key, value in vars(methods).items() if not isinstance(value, ModuleType)}
+    for word in (name.replace("-", "_"), _class_name(name)):
+        if keyword.iskeyword(word):
+            raise InputError(f"{word!r} is a word of Python's; choose another name than {name!r}")
+        if word in used:  # a module of this name would hide it, a class would hide its import
+            raise InputError(
+                f"{word!r} is what adapters import from {BUILT_IN}; choose another name than "
+                f"{name!r}"
+            )
     if name in METHODS.names():
         raise InputError(
             f"a method {name!r} is there already ({METHODS.origin(name)}); choose another name"
         )
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))
 
 
 def _is_taken(module: str) -> bool:

@@ -292,6 +292,20 @@ class Store:
         )
         return {key: (Status(status), reason) for key, status, reason in found}
 
+    def failed_runs(self) -> dict[str, str]:
+        """The reason of every run key that failed."""
+        return dict(self.database.execute("SELECT run_key, reason FROM runs WHERE status='failed'"))
+
+    def other_params(self, cell: CellId) -> list[str]:
+        """Other parameters with which the store has rows of the same cell, the latest first."""
+        found = self.database.execute(
+            "SELECT r.params FROM rows r LEFT JOIN runs u USING (run_key) WHERE suite=? AND task=?"
+            " AND method=? AND dpc=? AND learner=? AND params<>? GROUP BY r.params"
+            " ORDER BY MAX(u.created) DESC",
+            (cell.suite, cell.task, cell.method, cell.dpc, cell.learner, cell.params),
+        )
+        return [params for (params,) in found]
+
     def rows_of(self, cell: CellId) -> dict[tuple[int, int], tuple[str, str, Status]]:
         """Rows of a cell: (set index, seed index) to (set key, run key, status)."""
         found = self.database.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,22 @@ SQLITE = "sqlite:///"
 def tracking_uri(store: Path) -> str:
     """Where MLflow's data goes: `MLFLOW_TRACKING_URI`, else a SQLite file in the store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{store.resolve()}/mlflow.db"
+
+
+def damaged_files(uri: str) -> list[Path]:
+    """The files of MLflow's SQLite database if it is damaged, with its journal's; else none."""
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.is_file():
+        return []
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5)) as database:
+            fine = database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    except sqlite3.OperationalError:  # locked or not to be read: that says nothing of its content
+        return []
+    except sqlite3.DatabaseError:
+        fine = False
+    beside = [path.with_name(f"{path.name}-{kind}") for kind in ("journal", "wal", "shm")]
+    return [] if fine else [path, *filter(Path.exists, beside)]
 
 
 def make_database(uri: str) -> None:

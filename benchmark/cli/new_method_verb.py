@@ -55,6 +55,8 @@ def new_method(
         if manifest not in new.files:
             print(f'  {manifest}: add below [project.entry-points."text_distillation.methods"]')
             print(f"    {entry_point(new)}")
+            print(f"  {manifest}: add to the list py-modules below [tool.setuptools]")
+            print(f'    "{new.module}"')
         print(f"  pip install --no-deps -e {shlex.quote(str(new.package))}")
     print(f"  python -m pytest {shlex.quote(str(test))}")
     print(f"  python -m benchmark check {name}")

@@ -11,6 +11,7 @@ from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.threads import usable_cores
 from benchmark.core.toml_file import TomlFile
 from benchmark.executors import EXECUTORS
+from benchmark.executors.ray_cluster import check_form
 from benchmark.plan import Options, parse_settings
 
 LISTS = ("methods", "learners", "tasks_only")
@@ -113,8 +114,14 @@ def _line_of(file: TomlFile, key: str) -> int:
     return 1
 
 
-def check_machine(executor: str, workers: int, timeout: float | None, memory: float | None) -> None:
-    """Check the flags that say what a run works with; raises `InputError`."""
+def check_machine(
+    executor: str,
+    workers: int,
+    timeout: float | None,
+    memory: float | None,
+    ray_address: str | None = None,
+) -> None:
+    """Check the flags that say what a run works with, connecting nowhere; raises `InputError`."""
     if executor not in EXECUTORS:
         raise InputError(f"unknown executor {executor!r}. Known: {', '.join(EXECUTORS)}")
     most = 4 * usable_cores()
@@ -123,3 +130,5 @@ def check_machine(executor: str, workers: int, timeout: float | None, memory: fl
     for flag, value in (("--timeout", timeout), ("--memory", memory)):
         if value is not None and not value > 0:
             raise InputError(f"{flag} {value}: a number above 0 is needed")
+    if executor == "ray" and ray_address is not None:
+        check_form(ray_address)

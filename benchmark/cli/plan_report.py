@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cells import Cell
 from benchmark.cli.console import output
 from benchmark.core.assets import sizes
-from benchmark.core.keys import changed_ingredients
 from benchmark.core.library import Library
 from benchmark.core.records import SetRecord, Status
 from benchmark.core.vector_cache import tokens_billed
@@ -24,7 +22,7 @@ from benchmark.estimate import Todo
 from benchmark.fits import check_memory
 from benchmark.footprint import footprint
 from benchmark.forecast import forecast
-from benchmark.plan import Plan, describe
+from benchmark.plan import Plan
 from benchmark.store import Store
 
 COLUMNS = ("done", "to do", "stale", "failed", "to fetch", "not available", "does not apply")
@@ -74,11 +72,17 @@ def refuse_what_does_not_fit(
 
 
 def print_plan(
-    plan: Plan, store: Store, library: Library, workers: int = 1, retry_failed: bool = False
+    plan: Plan,
+    store: Store,
+    library: Library,
+    workers: int = 1,
+    retry_failed: bool = False,
+    executor: str = "local",
 ) -> None:
     """Print one line per task and learner, what is to be fetched, and the estimates.
 
-    With `retry_failed`, what failed is to do again.
+    With `retry_failed`, what failed is to do again. The time is that of `workers` on this machine,
+    whatever the executor.
     """
     known_sets, runs = store.sets(), store.run_states()
     seen_sets: set[str] = set()
@@ -120,7 +124,7 @@ def print_plan(
     if waiting:
         _print_downloads(waiting, library)
     if seen_runs or seen_sets:
-        _print_estimates(todos, store, plan, library, workers)
+        _print_estimates(todos, store, plan, library, workers, executor)
 
 
 def _print_downloads(waiting: int, library: Library) -> None:
@@ -139,7 +143,7 @@ def _print_downloads(waiting: int, library: Library) -> None:
 
 
 def _print_estimates(
-    todos: list[Todo], store: Store, plan: Plan, library: Library, workers: int
+    todos: list[Todo], store: Store, plan: Plan, library: Library, workers: int, executor: str
 ) -> None:
     expected = forecast(todos, store, workers)
     time = _duration(expected.seconds)
@@ -149,6 +153,9 @@ def _print_estimates(
         names = ", ".join(expected.unmeasured)
         time = "not known" if expected.seconds < 1 else time
         time += f"; {cells} no measured cost yet ({names}, not measured here yet)"
+    if executor == "ray":  # nobody knows how many nodes there will be
+        plural = "worker" if workers == 1 else "workers"
+        time += f" (for {workers} local {plural} of this machine, not for the cluster)"
     print(f"time, estimated from similar work in this store: {time}")
     takes = footprint(todos, store, keep_logits=plan.keep_logits)
     told = f"{_bytes(takes.memory)} a worker, by {takes.memory_of}" if takes.memory else "not known"
@@ -204,43 +211,6 @@ def cell_state(
                 trainings.add(key)
                 states["stale" if row and row[1] != key else "to do"] += 1
     return CellState(states, trainings, missing)
-
-
-def explain(cell: Cell, store: Store) -> None:
-    """Print what a cell's keys are made of, and what changed since its rows were written."""
-    sets, runs = store.sets(), store.run_states()
-    state = cell_state(cell, store, sets, runs)
-    console = Console(soft_wrap=True)
-
-    def say(words: str) -> None:
-        console.print(words, markup=False, highlight=False)
-
-    say(f"{cell.id.label} ({describe(cell.id.params)}): {state.word}")
-    say("  " + ", ".join(f"{count} runs {name}" for name, count in state.states.items()))
-    key = cell.set_key(0)
-    say(f"set 0 has key {key.digest}, made of")
-    for name, value in key.ingredients.items():
-        say(f"  {name} = {value}")
-    rows = store.rows_of(cell.id)
-    old = rows.get((0, 0))
-    if old is not None and old[0] != key.digest:
-        before = store.ingredients("sets", old[0]) or {}
-        say(f"the row in the store has set key {old[0]}; what changed:")
-        for line in changed_ingredients(before, key.ingredients):
-            say(f"  {line}")
-    record = sets.get(key.digest)
-    if record is None or record.status != Status.OK:
-        say("set 0 is not made yet, so its trainings have no key yet")
-        return
-    run = cell.run((0, 0), record.set_hash, store.set_folder(key.digest), key.digest)
-    say(f"run (set 0, seed 0) has key {run.run_key}, made of")
-    for name, value in run.ingredients.items():
-        say(f"  {name} = {value}")
-    if old is not None and old[1] and old[1] != run.run_key:
-        before = store.ingredients("runs", old[1]) or {}
-        say(f"the row in the store has run key {old[1]}; what changed:")
-        for line in changed_ingredients(before, run.ingredients):
-            say(f"  {line}")
 
 
 def _duration(seconds: float) -> str:

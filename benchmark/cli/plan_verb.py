@@ -9,7 +9,8 @@ import typer
 from benchmark.cells import Cell
 from benchmark.cli import flags
 from benchmark.cli.options import check_machine, gather
-from benchmark.cli.plan_report import explain, print_plan, refuse_what_does_not_fit, to_look_at
+from benchmark.cli.plan_report import print_plan, refuse_what_does_not_fit, to_look_at
+from benchmark.cli.plan_why import explain
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.library import Library
 from benchmark.plan import Plan, make_plan
@@ -53,7 +54,7 @@ def plan(
 ) -> None:
     """Show the cells of a run, its estimated hours, memory, disk and download; fetch nothing."""
     given: dict[str, Any] = dict(locals())
-    check_machine(executor, workers, timeout, memory)
+    check_machine(executor, workers, timeout, memory, ray_address)
     library = Library(flags.library_config(store, assets, offline, tasks, look=True))
     made = make_plan(gather(given), library)
     cell = None if why is None else _find(made, why)
@@ -61,7 +62,7 @@ def plan(
         if cell is None:
             if executor == "local":
                 refuse_what_does_not_fit(made, opened, memory, retry_failed)
-            print_plan(made, opened, library, workers, retry_failed)
+            print_plan(made, opened, library, workers, retry_failed, executor)
         else:
             explain(cell, opened)
 

@@ -76,10 +76,21 @@ def print_summary(
         print(f"report: {path}")
     if mirror.failure:
         print(
-            f"MLflow did not get everything ({mirror.failure}); the rows are safe. Send the rest "
-            f"with: python -m benchmark track --sync --store {mirror.root}"
+            f"MLflow did not get everything ({mirror.failure}); the rows are safe. "
+            f"{_how_to_send(mirror)}: python -m benchmark track --sync --store {mirror.root}"
         )
     print(mlflow_sentence(mirror.root))
+
+
+def damage_sentence(files: list[Path]) -> str:
+    """What to do about a damaged database of MLflow's: all that was in it is in the rows too."""
+    return f"MLflow's database is damaged. Move {' and '.join(map(str, files))} away"
+
+
+def _how_to_send(mirror: BackgroundMirror) -> str:
+    if mirror.damaged:
+        return f"{damage_sentence(mirror.damaged)}, then send everything again with"
+    return "Send the rest with"
 
 
 def tokens_sentence(summary: Summary) -> str:

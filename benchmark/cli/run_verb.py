@@ -64,7 +64,7 @@ def run(
     """Run a suite and print its leaderboard."""
     given: dict[str, Any] = dict(locals())
     options = gather(given)
-    check_machine(executor, workers, timeout, memory)
+    check_machine(executor, workers, timeout, memory, ray_address)
     if executor == "ray" and not dry_run:
         check_way_in(ray_address)
     library_config = flags.library_config(store, assets, offline, tasks, look=dry_run)
@@ -77,7 +77,7 @@ def run(
             if executor == "local":
                 refuse_what_does_not_fit(plan, opened, memory, retry_failed)
             if dry_run:
-                print_plan(plan, opened, library, workers, retry_failed)
+                print_plan(plan, opened, library, workers, retry_failed, executor)
                 return
         opened = Store(library_config.store)
         runner_executor = choose(

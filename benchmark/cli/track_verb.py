@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from benchmark.cli import flags
-from benchmark.cli.report import mlflow_sentence
+from benchmark.cli.report import damage_sentence, mlflow_sentence
 from benchmark.core.errors import BenchmarkError, InputError
 from benchmark.store import Store
 from benchmark.tracking import Mirror
-from benchmark.tracking_server import tracking_uri
+from benchmark.tracking_server import damaged_files, tracking_uri
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,6 +38,10 @@ def track(
             sent = Mirror(opened, uri).complete()
     except Exception as error:
         text = " ".join(str(error).split())[:200]
+        if damaged := damaged_files(uri):
+            raise BenchmarkError(
+                f"{damage_sentence(damaged)}; the same command then sends everything again ({text})"
+            ) from error
         raise BenchmarkError(f"MLflow at {uri} cannot be reached: {text}") from error
     finally:
         opened.close()

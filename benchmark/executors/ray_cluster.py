@@ -16,6 +16,7 @@ from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.library import LibraryConfig
 
 CONNECT_SECONDS = 10
+LAST_PORT = 65_535
 LOCAL_OBJECT_STORE = 200_000_000  # bytes; only records and predictions pass through it
 TOKEN_HELP = (
     "The driver needs the cluster's token, as RAY_AUTH_TOKEN, in a file that RAY_AUTH_TOKEN_PATH "
@@ -65,21 +66,32 @@ def check_way_in(address: str) -> None:
         raise UnavailableError(
             "--executor ray needs the package ray: pip install -c constraints.txt -e '.[ray]'"
         )
-    if address in ("auto", "local"):
+    place = check_form(address)
+    if place is None:
         return
-    host, colon, port = address.rpartition(":")
-    if "//" in address or not (colon and host and port.isdigit()):
-        raise InputError(
-            f"--ray-address {address!r} is neither auto, local nor HOST:PORT. Start the driver on "
-            "a node of the cluster (with `ray job submit`, for one), not through ray://"
-        )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+        socket.create_connection(place, CONNECT_SECONDS).close()
+    except OSError as error:
         raise InputError(
             f"--ray-address {address}: nothing answers there ({error}). "
             "Start the cluster with `ray start --head` (docs/cluster.md)"
         ) from error
+
+
+def check_form(address: str) -> tuple[str, int] | None:
+    """The host and port of an address, None for `auto` and `local`; nothing is connected to.
+
+    Raises `InputError` for an address that is none.
+    """
+    if address in ("auto", "local"):
+        return None
+    host, _, port = address.rpartition(":")
+    if "//" in address or not host or not port.isdecimal() or int(port) > LAST_PORT:
+        raise InputError(
+            f"--ray-address {address!r} is neither auto, local nor HOST:PORT. Start the driver on "
+            "a node of the cluster (with `ray job submit`, for one), not through ray://"
+        )
+    return host.strip("[]"), int(port)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from benchmark.core.errors import InputError
+from benchmark.core.learner import LEARNERS
+from benchmark.core.method import METHODS
 from benchmark.core.registry import Entry, Registry, registering
 
 
@@ -107,6 +109,92 @@ def test_each_module_of_the_package_registers_itself(module):
     assert "shelf" not in sys.modules
     registry.names(), registry.names()
     assert sys.modules["shelf"].found == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = 1\ndef f(:\n", r"shelf/bad.py, line 2: SyntaxError: invalid syntax"),
+        ("\n\nimport no_such_module", r"shelf/bad.py, line 3: ModuleNotFoundError: .*no_such_mod"),
+        ("import shelf.worse", r"shelf/worse.py, line 2: ZeroDivisionError: division by zero"),
+        ("raise SystemExit", r"shelf/bad.py, line 1: SystemExit"),
+        ("raise ValueError('one\\ntwo')", r"shelf/bad.py, line 1: ValueError: one two"),
+        ("x = '\0'", r"shelf/bad.py: SyntaxError: source code .*null bytes"),
+    ],
+)
+def test_a_broken_module_of_the_package_harms_no_other(module, source, said):
+    main = sys.modules["__main__"]
+    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
+    good = (
+        "import __main__\nfrom benchmark.core.registry import registering\n"
+        "@registering(__main__.shelf_registry, '{}')\n"
+        "class Thing(__main__.shelf_base): pass\n"
+    )
+    module("shelf/__init__", "")
+    module("shelf/alpha", good.format("alpha"))
+    module("shelf/bad", f"{source}\n# @register('my-bad')")
+    module("shelf/zeta", good.format("zeta"))
+    if "worse" in source:
+        module("shelf/worse", "\n1 / 0")
+    try:
+        registry = main.shelf_registry
+        with pytest.warns(UserWarning, match=f"shelf.bad was left out: {said}"):
+            assert registry.names() == ["alpha", "zeta"]
+        assert "shelf.bad" in registry.broken
+        assert registry.build("zeta").name == "zeta"
+        for name in ("bad", "my-bad"):
+            with pytest.raises(InputError, match=f"method '{name}' is not there: .*{said}"):
+                registry.build(name)
+        with pytest.raises(InputError, match=r"unknown method 'zetta'\. Did you mean 'zeta'"):
+            registry.build("zetta")
+    finally:
+        del main.shelf_base, main.shelf_registry
+
+
+def test_a_module_that_breaks_half_way_registers_nothing(module):
+    main = sys.modules["__main__"]
+    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
+    module("shelf/__init__", "")
+    module(
+        "shelf/half",
+        "import __main__\nfrom benchmark.core.registry import registering\n"
+        "@registering(__main__.shelf_registry, 'first')\n"
+        "class Thing(__main__.shelf_base): pass\n"
+        "1 / 0\n",
+    )
+    # It is tried again by whoever imports it.
+    module("shelf/other", "import shelf.half")
+    try:
+        with pytest.warns(UserWarning, match=r"shelf\.half was left out"):
+            assert main.shelf_registry.names() == []
+        with pytest.raises(InputError, match=r"method 'first' is not there: .*line 5"):
+            main.shelf_registry.cls("first")
+    finally:
+        del main.shelf_base, main.shelf_registry
+
+
+def test_two_modules_with_one_name_are_an_error_still(module):
+    main = sys.modules["__main__"]
+    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
+    module("shelf/__init__", "")
+    for name in ("one", "two"):
+        module(
+            f"shelf/{name}",
+            "import __main__\nfrom benchmark.core.registry import registering\n"
+            "@registering(__main__.shelf_registry, 'same')\n"
+            "class Thing(__main__.shelf_base): pass\n",
+        )
+    try:
+        with pytest.raises(InputError, match=r"'same' is registered twice: shelf\.one"):
+            main.shelf_registry.names()
+    finally:
+        del main.shelf_base, main.shelf_registry
+
+
+@pytest.mark.parametrize("registry", [METHODS, LEARNERS], ids=lambda registry: registry.kind)
+def test_no_module_of_the_project_is_broken(registry):
+    registry.names()
+    assert registry.broken == {}
 
 
 def test_a_plug_in_is_loaded_when_it_is_asked_for(module, entry_points):

@@ -121,6 +121,17 @@ def test_the_script_for_slurm_gives_the_rows_of_local(
     assert "--nodes=7" in others
 
 
+def test_the_steps_for_slurm_ask_for_the_cores_of_the_job() -> None:
+    """Since Slurm 22.05 a step has one core a task unless `srun` itself is told of more."""
+    script = block("bash")
+    (cores,) = re.findall(r"^#SBATCH .*--cpus-per-task=(\d+)", script, re.M)
+    steps = re.findall(r"^srun (.+?) ray start (.+)", script, re.M)
+    assert len(steps) == 2
+    for of_slurm, of_ray in steps:
+        assert f"--cpus-per-task={cores}" in of_slurm.split()
+        assert f"--num-cpus={cores}" in of_ray.split()
+
+
 def test_the_cluster_for_kubernetes_is_of_this_version() -> None:
     made = yaml.safe_load(block("yaml"))["spec"]
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")

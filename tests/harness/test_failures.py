@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,8 @@ def test_a_bad_learner_fails_in_its_runs_only(
     told = cli("run", *flags, *world.flags(tmp_path))
     assert told.code == 1
     assert f"{failed} of 4 runs: {reason}" in told.out
+    why = cli("plan", *flags, *world.flags(tmp_path), "--why", f"mood/random/2/{learner}").out
+    assert re.search(rf"^failed: the training of set \d, seed \d.*: {re.escape(reason)}", why, re.M)
     rows = rows_in(tmp_path)
     assert len(rows) == 8
     assert (rows.status == "failed").sum() == failed
@@ -68,7 +71,9 @@ def test_what_failed_stays_failed_until_a_retry(world, tmp_path, cli, rows_in, m
     assert "add --retry-failed to the same command" in again.out
     planned = cli("plan", *flags)
     assert planned.code == 0
-    assert "failed" in cli("plan", *flags, "--why", "mood/flagged/2/coin").out
+    why = cli("plan", *flags, "--why", "mood/flagged/2/coin").out
+    assert "failed: set 0 and 1 more: ValueError: the flag is up" in why
+    assert "not made yet" not in why
     retried = cli("run", *flags, "--retry-failed")
     assert retried.code == 0
     # Its sets turn out to be those of `first`, so its trainings are there.

@@ -167,6 +167,23 @@ def test_an_edited_data_set_is_distilled_again_and_is_named(
     assert rows.groupby(["task", "method", "dpc"]).set_key.nunique().eq(SETS).all()
 
 
+def test_a_changed_parameter_is_named(world, tmp_path, cli) -> None:
+    flags = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "2", "--seeds", "1"]
+    flags += ["--methods", "eda", "--learners", "tfidf-nb", *world.flags(tmp_path)]
+    flags += ["--set", "eda.synonyms=none"]
+    why = [*flags, "--why", "mood/eda/2/tfidf-nb"]
+    assert cli("run", *flags, "--set", "eda.times=3").code == 0
+    assert "what changed" not in cli("plan", *why, "--set", "eda.times=3").out
+    told = cli("plan", *why, "--set", "eda.times=4").out
+    assert ": to do\n" in told
+    assert "the store has this cell with other parameters: alpha=0.1, " in told
+    assert "what changed:\n  params.times: 3 -> 4\nset 0 is not made" in told
+    assert cli("run", *flags).code == 0
+    # The first cell differs in both, the second in one.
+    nearer = cli("plan", *why, "--set", "eda.alpha=0.3").out
+    assert "what changed:\n  params.alpha: 0.1 -> 0.3\nset 0 is not made" in nearer
+
+
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_rows_of_old_keys_never_stand_beside_new_ones(
     world, store, tmp_path, cli, rows_in, monkeypatch, interrupted

@@ -19,6 +19,7 @@ import pytest
 
 from benchmark.store import Store
 from benchmark.tracking import Mirror
+from benchmark.tracking_server import damaged_files
 
 SMALL = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "2", "--seeds", "2"]
 
@@ -277,6 +278,45 @@ def test_an_mlflow_file_that_lost_everything_is_filled_again(
     with contextlib.closing(sqlite3.connect(database)) as mlflow:
         sent = mlflow.execute("SELECT value FROM tags WHERE key='run_key'").fetchall()
     assert len(set(sent)) == len(sent) == 4
+
+
+@pytest.mark.parametrize("kept", [0, 4096], ids=["no database", "first page whole"])
+def test_a_damaged_mlflow_file_is_moved_away_and_everything_is_sent_again(
+    world, tmp_path, cli, process, mlflow_database, kept: int
+) -> None:
+    store = tmp_path / "s"
+    store.mkdir()
+    database = store / "mlflow.db"
+    whole = mlflow_database.read_bytes()
+    database.write_bytes(whole)
+    flags = [*SMALL, "--methods", "random", "--learners", "coin", *world.flags(store)]
+    assert cli("run", *flags).code == 0
+    assert "4 runs sent to MLflow" in cli("track", "--sync", *world.flags(store)).out
+    damage = (b"no page of a database " * len(whole))[: len(whole) - kept]
+    database.write_bytes(whole[:kept] + damage)
+    told = process("track", "--sync", *world.flags(store))
+    assert told.code == 1
+    assert f"Move {database} away; the same command then sends everything again" in told.message
+    again = process("run", *flags)
+    assert again.code == 0
+    assert f"Move {database} away, then send everything again with: python -m" in again.out
+    database.rename(tmp_path / "moved.db")
+    told = process("track", "--sync", *world.flags(store))
+    assert told.code == 0, told.err
+    assert "4 runs sent to MLflow" in told.out
+
+
+def test_a_journal_beside_a_damaged_mlflow_file_is_named_too(tmp_path) -> None:
+    database = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(database)) as mlflow:
+        mlflow.execute("CREATE TABLE runs (id)")
+    uri = f"sqlite:///{database}"
+    assert damaged_files(uri) == []
+    database.write_bytes(b"no database" * 1000)
+    (tmp_path / "mlflow.db-wal").touch()
+    assert damaged_files(uri) == [database, tmp_path / "mlflow.db-wal"]
+    assert damaged_files("http://127.0.0.1:9") == []
+    assert damaged_files(f"sqlite:///{tmp_path}/none.db") == []
 
 
 def test_a_cell_that_was_purged_by_hand_is_made_again_and_nothing_is_there_twice(

@@ -29,6 +29,11 @@ def shell(words: Sequence[str | Path], place: Path, *path: Path) -> str:
     return ended.stdout
 
 
+def install(package: Path, site: Path) -> None:
+    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--target"]
+    shell(["-m", "pip", "install", "-q", *flags, site, package], package.parent)
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """As much of the repository as the verb looks at."""
@@ -59,20 +64,38 @@ def test_as_a_package_it_is_found_once_installed(tmp_path: Path) -> None:
     shell(["-m", "benchmark", "new-method", "my-idea", "--to", "mine"], tmp_path)
     mine, site = tmp_path / "mine", tmp_path / "site"
     assert "16 passed, 1 skipped" in shell(["-m", "pytest", "-q", "test_my_idea.py"], mine)
-    install = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    shell([*install, "--target", site, mine], tmp_path)
+    install(mine, site)
     report = shell(["-m", "benchmark", "check", "my-idea"], tmp_path, site)
     assert "adapter: `my_idea, line " in report
     assert "(exit code 0)" in report
 
 
 def test_a_second_method_of_a_package_says_what_to_add(tmp_path: Path, cli) -> None:
-    assert cli("new-method", "my-idea", "--to", tmp_path).code == 0
-    before = (tmp_path / "pyproject.toml").read_text()
-    again = cli("new-method", "better-idea", "--to", tmp_path)
+    mine, site = tmp_path / "mine", tmp_path / "site"
+    assert cli("new-method", "my-idea", "--to", mine).code == 0
+    before = (mine / "pyproject.toml").read_text()
+    again = cli("new-method", "better-idea", "--to", mine)
     assert again.code == 0
-    assert 'better-idea = "better_idea:BetterIdea"' in again.out
-    assert (tmp_path / "pyproject.toml").read_text() == before
+    assert (mine / "pyproject.toml").read_text() == before
+    # What it says is done word for word; then both methods are there.
+    text = before
+    said = re.findall(r"pyproject.toml: add (below|to the list) (.+)\n +(.+)", again.out)
+    assert [(how, what) for how, _, what in said] == [
+        ("below", 'better-idea = "better_idea:BetterIdea"'),
+        ("to the list", '"better_idea"'),
+    ]
+    for how, place, what in said:
+        if how == "below":
+            text = text.replace(place, f"{place}\n{what}")
+        else:
+            name, _, header = place.partition(" below ")
+            head, _, rest = text.partition(header)
+            text = head + header + rest.replace(f"{name} = [", f"{name} = [{what}, ")
+    (mine / "pyproject.toml").write_text(text)
+    install(mine, site)
+    for name in ("my-idea", "better-idea"):
+        build = f"from benchmark.core.method import METHODS; print(METHODS.origin({name!r}))"
+        assert name.replace("-", "_") in shell(["-c", build], tmp_path, site)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +106,14 @@ def test_a_second_method_of_a_package_says_what_to_add(tmp_path: Path, cli) -> N
         ("../mine", "is no name for a method"),
         ("a+b", "is no name for a method"),
         ("lambda", "is a word of Python's"),
+        ("none", "'None' is a word of Python's; choose another name than 'none'"),
+        ("true", "'True' is a word of Python's"),
+        ("false", "'False' is a word of Python's"),
+        ("register", "'register' is what adapters import from methods"),
+        ("selector", "'Selector' is what adapters import from methods"),
+        ("distilled-set", "'DistilledSet' is what adapters import from methods"),
+        ("setup", "setup.py is a file that pip or pytest reads"),
+        ("conftest", "conftest.py is a file that pip or pytest reads"),
         ("m" * 61, "more than 60 characters"),
         ("herding", "a method 'herding' is there already (methods.herding, line "),
         ("json", "a module 'json' is installed already"),
@@ -94,6 +125,18 @@ def test_names_that_are_refused(tmp_path: Path, cli, name: str, said: str) -> No
     assert refused.code == 2
     assert said in refused.message
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["none", "true", "false", "register"])
+def test_no_name_of_the_repository_breaks_every_command(
+    checkout: Path, cli, monkeypatch, name: str
+) -> None:
+    monkeypatch.chdir(checkout)
+    before = sorted(checkout.rglob("*"))
+    refused = cli("new-method", name)
+    assert refused.code == 2
+    assert f"choose another name than {name!r}" in refused.message
+    assert sorted(checkout.rglob("*")) == before
 
 
 def test_nothing_is_written_over_nor_by_halves(checkout: Path, cli, monkeypatch) -> None:

@@ -269,14 +269,30 @@ def test_no_color_is_honoured(tmp_path) -> None:
         (["--workers", "0"], "--workers 0"),
         (["--executor", "slurm"], "unknown executor 'slurm'"),
         (["--memory", "-1"], "--memory -1"),
+        (["--executor", "ray", "--ray-address", "foo"], "neither auto, local nor HOST:PORT"),
+        (["--executor", "ray", "--ray-address", "head:99999"], "neither auto, local nor HOST:PORT"),
     ],
 )
 def test_flags_of_the_machine_are_checked_as_run_checks_them(
     world, tmp_path, cli, flag, said
 ) -> None:
-    told = cli("plan", "--suite", "toy", *flag, *world.flags(tmp_path))
-    assert told.code == 2
-    assert said in told.message
+    for verb in (["plan"], ["run", "--dry-run"]):
+        told = cli(*verb, "--suite", "toy", *flag, *world.flags(tmp_path))
+        assert told.code == 2
+        assert said in told.message
+
+
+def test_the_time_of_a_plan_for_a_cluster_is_said_to_be_of_this_machine(
+    world, tmp_path, cli
+) -> None:
+    flags = ["--suite", "toy", "--tasks-only", "mood", *world.flags(tmp_path)]
+    nowhere = ["--executor", "ray", "--ray-address", "127.0.0.1:1"]  # it is not connected to
+    for workers, words in (("1", "1 local worker"), ("2", "2 local workers")):
+        for verb in (["plan"], ["run", "--dry-run"]):
+            told = cli(*verb, *flags, *nowhere, "--workers", workers)
+            assert told.code == 0
+            assert f"(for {words} of this machine, not for the cluster)\n" in told.out
+    assert "this machine" not in cli("plan", *flags, "--workers", "2").out
 
 
 def test_what_failed_is_to_do_when_it_shall_be_tried_again(world, tmp_path, cli) -> None:
