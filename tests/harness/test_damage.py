@@ -71,6 +71,56 @@ def test_a_read_only_store(world, finished, mount, cli) -> None:
     assert "--store" in new.message
 
 
+@pytest.mark.parametrize("driver", ["ended", "killed"])
+def test_whoever_looks_needs_no_right_to_write(
+    world, finished, mount, cli, tmp_path, rows_in, driver
+) -> None:
+    """All verbs that only read, on a read-only store; a killed driver leaves the WAL's files."""
+    key = sorted((finished / "sets").rglob("set.json"))[0].parent.name
+    place = mount("read-only", "size=64m")
+    shutil.copytree(finished, place / "store")
+    if driver == "killed":
+        writer = sqlite3.connect(place / "store" / "rows.sqlite", isolation_level=None)
+        writer.execute("INSERT INTO meta VALUES ('last', 'word')")
+        shutil.copytree(place / "store", place / "copy")
+        writer.close()
+        (place / "copy").rename(place / "store" / "copy")
+    store = place / "store" / "copy" if driver == "killed" else place / "store"
+    assert (store / "rows.sqlite-wal").exists() == (driver == "killed")
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    flags, suite = world.flags(store), ["--suite", "toy"]
+    for args in (
+        ["plan", *suite],
+        ["plan", *suite, "--why", "mood/random/2/tfidf-lr"],
+        [*RUN, "--dry-run"],
+        ["list", "sets"],
+        ["show", key],
+        ["leaderboard", *suite, "--out", tmp_path / "pages"],
+        ["submit", *suite, "--out", tmp_path / "bundle"],
+    ):
+        told = cli(*args, *flags)
+        assert told.code == 0, (args, told.err)
+    assert (tmp_path / "pages" / "toy.md").is_file()
+    assert (tmp_path / "bundle" / "SHA256SUMS").is_file()
+    refused = cli("leaderboard", *suite, *flags)
+    assert refused.code == 1
+    assert "read-only file system" in refused.message.lower()
+    assert "--store" in cli("track", "--sync", *flags).message
+
+
+def test_looking_leaves_no_trace(world, store, cli) -> None:
+    """Not even in a store that can be written, or that was left before its tables were made."""
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    for args in (["plan", "--suite", "toy"], ["list", "sets"], [*RUN, "--dry-run"]):
+        assert cli(*args, *world.flags(store)).code == 0
+    after = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    assert after == before
+    (store / "rows.sqlite").write_bytes(b"")
+    assert cli("plan", "--suite", "toy", *world.flags(store)).code == 0
+    assert cli("list", "sets", *world.flags(store)).code == 0
+    assert (store / "rows.sqlite").read_bytes() == b""
+
+
 def test_a_store_from_a_newer_version(world, store, cli) -> None:
     database = sqlite3.connect(store / "rows.sqlite")
     database.execute("UPDATE meta SET value='99' WHERE name='schema'")
