@@ -11,6 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.preparations import unsent_preparations
+from benchmark.store import Store
+
 RUN = ["run", "--suite", "toy"]
 NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 
@@ -219,6 +222,32 @@ def test_damaged_notes_of_sets_and_features_are_made_again(
     after = rows_in(store)
     after = after[after.learner != "coin"].reset_index(drop=True)
     pd.testing.assert_frame_equal(after, rows_in(finished))
+
+
+def test_a_damaged_state_is_made_again(world, tmp_path, cli, rows_in) -> None:
+    """The sets that are still to be made are as if nothing had happened."""
+    flags = [*RUN, "--methods", "learning", "--learners", "tfidf-lr", "--tasks-only", "mood"]
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    assert cli(*flags, "--sets", "4", *world.flags(calm)).code == 0
+    assert cli(*flags, *world.flags(rough)).code == 0
+    (state,) = (path for path in (rough / "states").iterdir() if path.is_dir())
+    spoil(state / "journal.jsonl", "cut")
+    spoil(state / "state.json", "cut")
+    assert not told_of(rough)
+    with pytest.warns(UserWarning, match=f"{state.name}: journal.jsonl is not what was written"):
+        again = cli(*flags, "--sets", "4", *world.flags(rough))
+    assert again.code == 0, again.err
+    pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
+    assert not list((rough / "states").glob(".*damaged"))
+    assert told_of(rough) == [state.name]
+
+
+def told_of(root: Path) -> list[str]:
+    """Prepared states of which MLflow would be told."""
+    store = Store(root, writes=False)
+    found = [found.key for found in unsent_preparations(store, "http://nowhere")]
+    store.close()
+    return found
 
 
 def spoil(path: Path, how: str) -> None:
