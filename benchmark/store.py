@@ -30,6 +30,7 @@ from benchmark.core.records import (
     Status,
 )
 from benchmark.database import open_to_read, open_to_write
+from benchmark.litter import remove_litter
 from benchmark.schema import CELL
 
 
@@ -59,8 +60,12 @@ class Store:
 
     @contextmanager
     def writing(self, on_wait: Any = None) -> Iterator[None]:
-        """Hold the store for writing; a second driver waits here, told by `on_wait`."""
+        """Hold the store for writing; a second driver waits here, told by `on_wait`.
+
+        What killed drivers and their workers left half-written is removed first.
+        """
         with kernel_lock(self.root / ".lock", on_wait):
+            remove_litter(self.root)
             try:
                 yield
             finally:
