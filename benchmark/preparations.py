@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmark.core.journal import Journal
 from benchmark.core.keys import canonical_json
-from benchmark.core.states import DESCRIPTION, PARTIAL, preparation_facts
+from benchmark.core.state_digest import DESCRIPTION
+from benchmark.core.states import PARTIAL, preparation_facts
 from benchmark.store import Store
 
 
@@ -30,9 +31,14 @@ def unsent_preparations(store: Store, uri: str) -> Iterator[Preparation]:
     """Yield the finished states that rows of a suite use and that MLflow does not have yet."""
     for folder in sorted((store.root / "states").glob("*")):
         description = folder / DESCRIPTION
-        if folder.name.endswith(PARTIAL) or not description.is_file():
+        if folder.name.startswith(".") or folder.name.endswith(PARTIAL):
             continue
-        described = json.loads(description.read_text())
+        if not description.is_file():
+            continue
+        try:
+            described = json.loads(description.read_text())
+        except ValueError:
+            continue  # it is written again when the state is used next
         if "method" not in described:
             continue  # a part: its notes are in the states that were made from it
         journal = Journal(folder)

@@ -8,7 +8,6 @@ runs in flight, and the same command finishes the rest.
 from __future__ import annotations
 
 import json
-import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,64 +29,24 @@ from benchmark.core.records import (
     SetRecord,
     Status,
 )
-from benchmark.schema import CELL, SCHEMA, SCHEMA_VERSION
+from benchmark.database import open_to_read, open_to_write
+from benchmark.litter import remove_litter
+from benchmark.schema import CELL
 
 
 class Store:
     """The store's directory and its database.
 
+    Made where there is none, if `create`. Whoever only looks gives `writes=False`, which needs a
+    store that is there, and no right to write to it.
+
     Raises `InputError` when the directory cannot be a store, was written by a newer version, or
     its database is damaged.
     """
 
-    def __init__(self, root: Path, *, create: bool = True) -> None:
+    def __init__(self, root: Path, *, create: bool = True, writes: bool = True) -> None:
         self.root = root
-        path = root / "rows.sqlite"
-        if not create and not path.is_file():
-            raise InputError(
-                f"{root}: there is no store here yet; `python -m benchmark run` makes one"
-            )
-        if root.exists() and not root.is_dir():
-            raise InputError(f"--store {root}: this is a file, not a directory")
-        root.mkdir(parents=True, exist_ok=True)
-        self.database = sqlite3.connect(path, timeout=60, isolation_level=None)
-        try:
-            self._open(path)
-        except sqlite3.DatabaseError as error:
-            self.database.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            raise InputError(
-                f"{path} is damaged ({error}). Move it away and run the same command again: "
-                "features and what methods have learned are found by their keys, sets and "
-                "trainings are made again"
-            ) from error
-        except InputError:
-            self.database.close()
-            raise
-
-    def _open(self, path: Path) -> None:
-        self.database.execute("PRAGMA journal_mode=WAL")
-        self.database.execute("PRAGMA synchronous=NORMAL")
-        with kernel_lock(self.root / ".schema-lock"):
-            known = self.database.execute(
-                "SELECT name FROM sqlite_master WHERE type='table' AND name='meta'"
-            ).fetchone()
-            if known is None:
-                self.database.execute("BEGIN IMMEDIATE")
-                for statement in SCHEMA.split(";\n"):
-                    self.database.execute(statement)
-                self.database.execute(
-                    "INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),)
-                )
-                self.database.execute("COMMIT")
-        row = self.database.execute("SELECT value FROM meta WHERE name='schema'").fetchone()
-        version = int(row[0]) if row else 0
-        if version > SCHEMA_VERSION:
-            raise InputError(
-                f"{path} was written by a newer version of the benchmark (schema {version}, this "
-                f"one knows {SCHEMA_VERSION}): update the benchmark, or give another --store"
-            )
+        self.database = open_to_write(root, create=create) if writes else open_to_read(root)
 
     @property
     def reports(self) -> Path:
@@ -101,8 +60,12 @@ class Store:
 
     @contextmanager
     def writing(self, on_wait: Any = None) -> Iterator[None]:
-        """Hold the store for writing; a second driver waits here, told by `on_wait`."""
+        """Hold the store for writing; a second driver waits here, told by `on_wait`.
+
+        What killed drivers and their workers left half-written is removed first.
+        """
         with kernel_lock(self.root / ".lock", on_wait):
+            remove_litter(self.root)
             try:
                 yield
             finally:

@@ -80,7 +80,7 @@ def leaderboard(
             raise typer.Exit(1)
         print(f"{suite}: the published pages are what their rows give")
         return
-    opened = Store(store, create=False)
+    opened = Store(store, create=False, writes=perplexity is not None)
     frame = rows_frame(opened, suite)
     if frame.empty:
         known = [row[0] for row in opened.database.execute("SELECT DISTINCT suite FROM cells")]

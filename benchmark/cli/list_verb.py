@@ -199,7 +199,7 @@ def _protocols(library: Library) -> Lines:
 
 
 def _sets(library: Library) -> Lines:
-    store = Store(library.config.store, create=False)
+    store = Store(library.config.store, writes=False)
     lines = []
     for record in store.sets().values():
         made = record.ingredients

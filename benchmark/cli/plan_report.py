@@ -50,7 +50,8 @@ class CellState:
 def to_look_at(root: Path) -> Iterator[Store]:
     """Open a store; where there is none yet, an empty one that leaves no trace."""
     with tempfile.TemporaryDirectory() as nothing:
-        opened = Store(root if (root / "rows.sqlite").is_file() else Path(nothing))
+        is_there = (root / "rows.sqlite").is_file()
+        opened = Store(root, writes=False) if is_there else Store(Path(nothing))
         try:
             yield opened
         finally:

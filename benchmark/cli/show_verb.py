@@ -25,7 +25,7 @@ def show(
     tasks: flags.Tasks = None,
 ) -> None:
     """Print the rows of a distilled set, and what it was made of."""
-    opened = Store(store, create=False)
+    opened = Store(store, writes=False)
     record = opened.sets()[opened.find_set(set_key)]
     distilled = opened.load_set(record)
     console = output()

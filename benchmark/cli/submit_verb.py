@@ -68,7 +68,7 @@ def submit(
 
 
 def _write(store: Path, suite: str | None, out: Path) -> None:
-    opened = Store(store, create=False)
+    opened = Store(store, writes=False)
     n_cells, left_out = write_bundle(opened, suite or "", out)
     opened.close()
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())

@@ -87,9 +87,12 @@ class EndpointEncoder:
             if text.text:
                 asked.setdefault(text.key, text)
         vectors = self.cache.find(list(asked))
-        missing = [text for key, text in asked.items() if key not in vectors]
-        if missing:
-            self._ask_all(missing, vectors, (len(asked), len(texts)), progress)
+        if len(vectors) < len(asked):
+            with self.cache.asking(self.fingerprint):
+                vectors = self.cache.find(list(asked))  # others may have asked in the meantime
+                missing = [text for key, text in asked.items() if key not in vectors]
+                if missing:
+                    self._ask_all(missing, vectors, (len(asked), len(texts)), progress)
         zeros = np.zeros(self.spec.dimension, dtype=np.float32)
         features = np.array([vectors.get(text.key, zeros) for text in texts], dtype=np.float32)
         features = features.reshape(len(texts), self.spec.dimension)

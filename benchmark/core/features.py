@@ -61,7 +61,7 @@ class FeatureCache:
             return self._load(key)
         except (OSError, DamagedFileError):
             pass
-        with kernel_lock(self.folder / ".lock"):
+        with kernel_lock(self.folder / f".{key}.lock"):  # encoding other texts does not wait
             try:  # another process may have made it while this one waited
                 return self._load(key)
             except (OSError, DamagedFileError):

@@ -23,3 +23,15 @@ def kernel_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterat
                 on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def kernel_lock_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock inside the block if nobody else does; yields whether it is held."""
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ from benchmark.core.locks import kernel_lock
 from benchmark.core.method import Method
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
+from benchmark.core.state_digest import DESCRIPTION, damage, seal, unreadable
 
-PARTIAL = ".partial"
+PARTIAL, DAMAGED = ".partial", ".damaged"
 PHASE, FOUND = "phase_", "found_"
 NOTE = "note_"  # facts of one set, from its method; the others are of what all sets share
 SECONDS = "seconds"  # the note of a set that says how long its making took, over all tries
-DESCRIPTION = "state.json"
 
 
 def prepare_state(method: Method, pool: Pool, folder: Path, seed: int) -> Path:
@@ -99,12 +100,46 @@ def preparation_facts(folder: Path) -> dict[str, float]:
 
 
 def _made_once(folder: Path, described: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """Fill `FOLDER.partial`, where a killed try is found again, and rename it."""
+    """Fill `FOLDER.partial`, where a killed try is found again, and rename it.
+
+    What is damaged is made again: a state as a whole, of a killed try the files that cannot be
+    read.
+    """
+    if _is_described(folder) and not damage(folder) and folder.is_dir():
+        return folder  # without the lock: workers look at a large state side by side
     with kernel_lock(folder.with_name(f".{folder.name}.lock")):
+        if folder.is_dir() and (why := damage(folder)):
+            warnings.warn(f"prepared {folder}: {why}: making it again", stacklevel=2)
+            _remove(folder)
         if not folder.is_dir():
             partial = folder.with_name(f"{folder.name}{PARTIAL}")
             partial.mkdir(parents=True, exist_ok=True)
-            (partial / DESCRIPTION).write_text(json.dumps(described, indent=1))
+            for path in unreadable(partial):
+                warnings.warn(f"{path} cannot be read: going on without it", stacklevel=2)
+                path.unlink()
+            _describe(partial, described)
             make(partial)
+            seal(partial)
             partial.rename(folder)
+        elif not _is_described(folder):
+            _describe(folder, described)
     return folder
+
+
+def _describe(folder: Path, described: Mapping[str, Any]) -> None:
+    (folder / DESCRIPTION).write_text(json.dumps(described, indent=1))
+
+
+def _is_described(folder: Path) -> bool:
+    try:
+        return isinstance(json.loads((folder / DESCRIPTION).read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def _remove(folder: Path) -> None:
+    """Remove a state; a kill in the middle of it leaves nothing that looks like one."""
+    damaged = folder.with_name(f".{folder.name}{DAMAGED}")
+    shutil.rmtree(damaged, ignore_errors=True)
+    folder.rename(damaged)
+    shutil.rmtree(damaged, ignore_errors=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.locks import kernel_lock
 
 FILE = "endpoints.sqlite"
 
@@ -22,6 +23,12 @@ class VectorCache:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+
+    @contextlib.contextmanager
+    def asking(self, encoder: str) -> Iterator[None]:
+        """Hold an encoder's endpoint: whoever waited finds the vectors that another paid for."""
+        with kernel_lock(self.path.with_name(f".{encoder}.lock")):
+            yield
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Return the vectors that are there."""

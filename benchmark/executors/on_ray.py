@@ -8,6 +8,7 @@ a node or the driver may end at any moment: what was reported is kept, the rest 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,8 @@ class OnRay(Executor):
         super().__init__(config, limits, report)
         self._ray = connect(address, workers)
         self._shared = Shared.of(config)
+        self._mark = contextlib.ExitStack()
+        self._mark.enter_context(self._shared.held())
         self._shunned: dict[str, str] = {}
         try:
             if found := misfits(self._ray, self._shared):
@@ -185,7 +188,7 @@ class OnRay(Executor):
 
     def close(self) -> None:
         """Leave the cluster; what still runs for this driver there is stopped."""
-        self._shared.forget()
+        self._mark.close()
         self._ray.shutdown()
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import socket
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import benchmark
 from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.library import LibraryConfig
+from benchmark.core.locks import kernel_lock
 
 CONNECT_SECONDS = 10
 LAST_PORT = 65_535
@@ -109,6 +111,16 @@ class Shared:
         mark.touch()
         return cls(config, mark, benchmark.__version__)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the mark, by which other drivers know that it is in use; remove it afterwards."""
+        with kernel_lock(self.mark):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    self.mark.unlink(missing_ok=True)
+
     def missing(self) -> str:
         """What of it this machine lacks; "" if nothing."""
         lacking = []
@@ -127,11 +139,6 @@ class Shared:
             )
         name = socket.gethostname()
         return f"on node {name} {', '.join(lacking)}" if lacking else ""
-
-    def forget(self) -> None:
-        """Remove the mark."""
-        with contextlib.suppress(OSError):
-            self.mark.unlink(missing_ok=True)
 
 
 def misfits(ray: Any, shared: Shared) -> list[str]:

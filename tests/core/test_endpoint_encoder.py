@@ -56,6 +56,28 @@ def test_each_text_is_asked_for_once_in_batches(server, tmp_path, monkeypatch):
     assert len(server.requests) == 3
 
 
+def test_who_asks_at_the_same_time_pays_for_nothing_twice(server, tmp_path):
+    """Two matrices with texts in common, encoded side by side."""
+    asked, go = threading.Event(), threading.Event()
+
+    def answer_late(reply):
+        asked.set()
+        go.wait(10)
+        return reply
+
+    server.plan = [answer_late]
+    more = {"text": [*TEXTS["text"], "ffffff"]}
+    askers = [threading.Thread(target=encoder(tmp_path).encode, args=(t,)) for t in (TEXTS, more)]
+    askers[0].start()
+    assert asked.wait(10)
+    askers[1].start()
+    askers[1].join(0.5)
+    go.set()
+    for asker in askers:
+        asker.join(10)
+    assert sorted(server.asked, key=len) == ["a", "bb", "ccc", "dddd", "eeeee", "ffffff"]
+
+
 def test_requests_hold_so_many_characters_at_most(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CHARACTERS_PER_REQUEST", 5)
     encoder(tmp_path).encode(TEXTS)

@@ -67,7 +67,7 @@ def test_nothing_is_left_of_a_computation_that_fails(tmp_path, counted):
 
     with pytest.raises(RuntimeError):
         cache.get("k", fail)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert [path.name for path in tmp_path.iterdir()] == [".k.lock"]
     assert cache.get("k", counted).tolist() == FEATURES.tolist()
 
 
@@ -92,3 +92,21 @@ def test_one_process_computes_for_all(tmp_path):
         worker.join(30)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert log.read_text() == "x"
+
+
+def test_features_of_other_texts_do_not_wait(tmp_path, counted):
+    other = multiprocessing.get_context("fork").Process(
+        target=lambda: FeatureCache(tmp_path).get("other", counted)
+    )
+
+    def compute():
+        other.start()
+        other.join(10)
+        waits = other.is_alive()
+        other.kill()
+        assert not waits
+        return FEATURES
+
+    FeatureCache(tmp_path).get("k", compute)
+    assert other.exitcode == 0
+    assert FeatureCache(tmp_path).has("other")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmark.core.locks import kernel_lock
+from benchmark.core.locks import kernel_lock, kernel_lock_if_free
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -50,6 +50,20 @@ def test_the_second_is_told_once_and_waits(holder):
         process.join(30)
     assert told == [True]
     assert path.exists()
+
+
+def test_one_may_ask_whether_a_lock_is_free(holder):
+    path, process, _ = holder
+    with kernel_lock_if_free(path) as free:
+        assert not free
+    process.kill()
+    process.join(30)
+    with kernel_lock_if_free(path) as free:
+        assert free
+        with kernel_lock_if_free(path) as again:
+            assert not again
+    with kernel_lock(path, on_wait=pytest.fail):
+        pass
 
 
 def test_a_killed_holder_leaves_no_lock(holder):

@@ -11,6 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.preparations import unsent_preparations
+from benchmark.store import Store
+
 RUN = ["run", "--suite", "toy"]
 NO_MLFLOW = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
 
@@ -69,6 +72,56 @@ def test_a_read_only_store(world, finished, mount, cli) -> None:
     new = cli(*RUN, *world.flags(place / "other"))
     assert new.code == 1
     assert "--store" in new.message
+
+
+@pytest.mark.parametrize("driver", ["ended", "killed"])
+def test_whoever_looks_needs_no_right_to_write(
+    world, finished, mount, cli, tmp_path, rows_in, driver
+) -> None:
+    """All verbs that only read, on a read-only store; a killed driver leaves the WAL's files."""
+    key = sorted((finished / "sets").rglob("set.json"))[0].parent.name
+    place = mount("read-only", "size=64m")
+    shutil.copytree(finished, place / "store")
+    if driver == "killed":
+        writer = sqlite3.connect(place / "store" / "rows.sqlite", isolation_level=None)
+        writer.execute("INSERT INTO meta VALUES ('last', 'word')")
+        shutil.copytree(place / "store", place / "copy")
+        writer.close()
+        (place / "copy").rename(place / "store" / "copy")
+    store = place / "store" / "copy" if driver == "killed" else place / "store"
+    assert (store / "rows.sqlite-wal").exists() == (driver == "killed")
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    flags, suite = world.flags(store), ["--suite", "toy"]
+    for args in (
+        ["plan", *suite],
+        ["plan", *suite, "--why", "mood/random/2/tfidf-lr"],
+        [*RUN, "--dry-run"],
+        ["list", "sets"],
+        ["show", key],
+        ["leaderboard", *suite, "--out", tmp_path / "pages"],
+        ["submit", *suite, "--out", tmp_path / "bundle"],
+    ):
+        told = cli(*args, *flags)
+        assert told.code == 0, (args, told.err)
+    assert (tmp_path / "pages" / "toy.md").is_file()
+    assert (tmp_path / "bundle" / "SHA256SUMS").is_file()
+    refused = cli("leaderboard", *suite, *flags)
+    assert refused.code == 1
+    assert "read-only file system" in refused.message.lower()
+    assert "--store" in cli("track", "--sync", *flags).message
+
+
+def test_looking_leaves_no_trace(world, store, cli) -> None:
+    """Not even in a store that can be written, or that was left before its tables were made."""
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    for args in (["plan", "--suite", "toy"], ["list", "sets"], [*RUN, "--dry-run"]):
+        assert cli(*args, *world.flags(store)).code == 0
+    after = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    assert after == before
+    (store / "rows.sqlite").write_bytes(b"")
+    assert cli("plan", "--suite", "toy", *world.flags(store)).code == 0
+    assert cli("list", "sets", *world.flags(store)).code == 0
+    assert (store / "rows.sqlite").read_bytes() == b""
 
 
 def test_a_store_from_a_newer_version(world, store, cli) -> None:
@@ -169,6 +222,32 @@ def test_damaged_notes_of_sets_and_features_are_made_again(
     after = rows_in(store)
     after = after[after.learner != "coin"].reset_index(drop=True)
     pd.testing.assert_frame_equal(after, rows_in(finished))
+
+
+def test_a_damaged_state_is_made_again(world, tmp_path, cli, rows_in) -> None:
+    """The sets that are still to be made are as if nothing had happened."""
+    flags = [*RUN, "--methods", "learning", "--learners", "tfidf-lr", "--tasks-only", "mood"]
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    assert cli(*flags, "--sets", "4", *world.flags(calm)).code == 0
+    assert cli(*flags, *world.flags(rough)).code == 0
+    (state,) = (path for path in (rough / "states").iterdir() if path.is_dir())
+    spoil(state / "journal.jsonl", "cut")
+    spoil(state / "state.json", "cut")
+    assert not told_of(rough)
+    with pytest.warns(UserWarning, match=f"{state.name}: journal.jsonl is not what was written"):
+        again = cli(*flags, "--sets", "4", *world.flags(rough))
+    assert again.code == 0, again.err
+    pd.testing.assert_frame_equal(rows_in(rough), rows_in(calm))
+    assert not list((rough / "states").glob(".*damaged"))
+    assert told_of(rough) == [state.name]
+
+
+def told_of(root: Path) -> list[str]:
+    """Prepared states of which MLflow would be told."""
+    store = Store(root, writes=False)
+    found = [found.key for found in unsent_preparations(store, "http://nowhere")]
+    store.close()
+    return found
 
 
 def spoil(path: Path, how: str) -> None:

@@ -207,7 +207,7 @@ def test_a_killed_worker_and_a_killed_driver_lose_nothing(
     assert set(given) == {"0"}
     learned = list((rough / "states").glob("*/state.json"))
     assert len(learned) == 2, "learned once for each task"
-    assert not list(rough.glob(".ray-*"))[1:], "only the killed driver leaves its mark"
+    assert not list(rough.glob(".ray-*")), "the killed driver's mark went when the next run began"
 
 
 @pytest.mark.ray
