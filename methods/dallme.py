@@ -79,6 +79,7 @@ class DaLLME(Method):
     max_length : tokens of a row, end included.
     steps, corrector_steps, learning_rate, batch_size : of the two models' training, AdamW. The
         paper and vec2text train for epochs, 100 of them; 20,000 steps are those of 25,000 rows.
+        With `corrector_steps=0` and `corrections=0` there is the zero-step model alone.
     corrections, beam : rounds of correction, and hypotheses kept in each.
     precision : of training and writing.
 
@@ -117,10 +118,12 @@ class DaLLME(Method):
     }
 
     def __post_init__(self) -> None:
-        require_at_least(
-            self, 1, "restarts", "max_length", "steps", "corrector_steps", "batch_size", "beam"
-        )
-        require_at_least(self, 0, "corrections", "inverter_rows")
+        require_at_least(self, 1, "restarts", "max_length", "steps", "batch_size", "beam")
+        require_at_least(self, 0, "corrector_steps", "corrections", "inverter_rows")
+        if self.corrections and not self.corrector_steps:
+            raise ValueError(
+                f"corrections is {self.corrections} and corrector_steps is 0: there is no corrector"
+            )
         require_positive(self, "learning_rate")
 
     @property
@@ -181,7 +184,7 @@ class DaLLME(Method):
             self.encoder,
             self.max_length,
             self._recipe(self.steps),
-            self._recipe(self.corrector_steps),
+            self._recipe(self.corrector_steps) if self.corrector_steps else None,
             self.inverter_rows,
         )
         models = {name: model_fingerprint(pool.services.model(name)) for name in self.models}

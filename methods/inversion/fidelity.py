@@ -22,17 +22,21 @@ class Rows(Protocol):
     features: np.ndarray
 
 
-def note_fidelity(inversion: Inversion, rows: Rows, journal: Journal) -> None:
+def note_fidelity(
+    inversion: Inversion, rows: Rows, journal: Journal, most: int | None = None
+) -> None:
     """Invert held-out rows and note four figures of it.
 
     They are BLEU (sacrebleu's of the corpus, as a fraction), token F1 (mean over rows), exact match
     (share of rows) and cosine (mean, between the embedding and that of the text that was written).
-    Each is a curve over the number of corrections, at those of `STEPS`, and a finding: before any
-    correction, after the most, and the change. `inversion_cosine_of_other_rows` stands beside: the
-    mean cosine of two different held-out rows, what a text at random would reach.
+    Each is a curve over the number of corrections, at those of `STEPS` (no more than `most`), and a
+    finding: before any correction, after the last, and the change. `inversion_cosine_of_other_rows`
+    stands beside: the mean cosine of two different held-out rows, what a text at random would
+    reach.
     """
+    last = max(STEPS) if most is None else most
     noted: list[dict[str, float]] = []
-    for step, found in enumerate(inversion.steps(rows.features, max(STEPS))):
+    for step, found in enumerate(inversion.steps(rows.features, last)):
         if step in STEPS:
             noted.append(figures(rows.texts, found))
             for name, value in noted[-1].items():
@@ -40,6 +44,8 @@ def note_fidelity(inversion: Inversion, rows: Rows, journal: Journal) -> None:
     for name, before in noted[0].items():
         after = noted[-1][name]
         journal.find(f"inversion_{name}_before", before)
+        if last == 0:
+            continue  # there is no corrector
         journal.find(f"inversion_{name}_after", after)
         journal.find(f"inversion_{name}_change", after - before)
     others = np.roll(rows.features, 1, axis=0)

@@ -42,7 +42,7 @@ class InverterPlan:
     inverter : catalogue name of a T5, or `tiny`.
     encoder : whose features it inverts.
     max_length : tokens that it reads and writes of a row, end included.
-    recipe, corrector_recipe : how the two models are trained.
+    recipe, corrector_recipe : how the two models are trained; None for no corrector.
     rows : of the pool that are trained on at most, drawn in the classes' proportions; 0 for all.
     """
 
@@ -50,7 +50,7 @@ class InverterPlan:
     encoder: str
     max_length: int
     recipe: Recipe
-    corrector_recipe: Recipe
+    corrector_recipe: Recipe | None
     rows: int = 0
 
 
@@ -93,7 +93,19 @@ def train_inverter(pool: Pool, plan: InverterPlan, folder: Path, rng: np.random.
         inputs = made.zero.inputs(inversion.tensor(rows.features[batch]))
         return made.zero.loss(inputs, [rows.ids[i] for i in batch])
 
+    def finish(corrections: int | None = None) -> None:
+        with journal.phase("fidelity"):
+            rows_held_out = _rows(held_out, made, plan.encoder, None)
+            note_fidelity(inversion, rows_held_out, journal, corrections)
+        made.save(folder / INVERTER)
+        shutil.rmtree(trained)
+        for path in folder.glob("*.npy"):
+            path.unlink()
+
     _train(made.zero, "inverter", pool, plan.recipe, rows, None, zero_step, trained / ZERO, seed)
+    if plan.corrector_recipe is None:
+        finish(0)
+        return
     with journal.phase("hypotheses"):
         written, features = _hypotheses(inversion, rows, pool, folder)
     pairs = zip(written, rows.ids, strict=True)
@@ -116,12 +128,7 @@ def train_inverter(pool: Pool, plan: InverterPlan, folder: Path, rng: np.random.
         made.corrector, "corrector", pool, recipe, rows, learned_from, correct,
         trained / CORRECTOR, seed,
     )  # fmt: skip
-    with journal.phase("fidelity"):
-        note_fidelity(inversion, _rows(held_out, made, plan.encoder, None), journal)
-    made.save(folder / INVERTER)
-    shutil.rmtree(trained)
-    for path in folder.glob("*.npy"):
-        path.unlink()
+    finish()
 
 
 def _rows(pool: Pool, made: Inverter, encoder: str, file: Path | None) -> _Rows:

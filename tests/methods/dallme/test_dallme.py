@@ -129,6 +129,7 @@ def test_what_cannot_be_done_is_said(pool, tmp_path):
     for params, words in (
         ({"beam": 0}, "beam is 0"),
         ({"corrections": -1}, "corrections is -1"),
+        ({"corrections": 2, "corrector_steps": 0}, "there is no corrector"),
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"clustering": "mine"}, "is none of"),
     ):

@@ -72,6 +72,20 @@ def test_a_killed_training_ends_as_an_undisturbed_one(pool, tmp_path, monkeypatc
     assert left == {INVERTER, "journal.jsonl"}
 
 
+def test_without_a_corrector_the_zero_step_model_is_the_same_and_alone(pool, tmp_path):
+    both = train(pool, tmp_path / "both")
+    alone = train(pool, tmp_path / "alone", replace(PLAN, corrector_recipe=None))
+    assert both[ZERO].keys() == alone[ZERO].keys()
+    assert all(torch.equal(value, alone[ZERO][key]) for key, value in both[ZERO].items())
+    journal, other = Journal(tmp_path / "alone"), Journal(tmp_path / "both")
+    assert set(journal.phases()) == {"inverter", "fidelity"}
+    assert set(other.phases()) == {"inverter", "hypotheses", "corrector", "fidelity"}
+    assert list(journal.curves()["inversion_cosine"]) == [0]
+    before = "inversion_cosine_before"
+    assert journal.findings()[before] == other.findings()[before]
+    assert "inversion_cosine_after" not in journal.findings()
+
+
 def test_the_inverter_learns_to_write_what_it_is_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(steps_module, "LOG_EVERY", 10)
     pool = toy_pool(2, per_class=6)
