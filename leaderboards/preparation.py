@@ -54,13 +54,18 @@ def _findings(names: list[str]) -> list[tuple[str, Callable[[Facts], Entry]]]:
 
 
 def _changed(facts: Facts, base: str) -> Entry:
-    if base + BEFORE not in facts:
+    """Before and after, as far as a method noted them: adapters and bundles may lack either."""
+    old, new = facts.get(base + BEFORE), facts.get(base + AFTER)
+    if old is None:
         return Entry(NOTHING)
-    old, new, change = (facts[base + end] for end in (BEFORE, AFTER, CHANGE))
+    if new is None:
+        return Entry(decimals(old, PLACES))
+    change = facts.get(base + CHANGE, new - old)
     text = f"{decimals(old, PLACES)} → {decimals(new, PLACES)}"
-    if base + LOW in facts:
-        low, high = (decimals(facts[base + end], PLACES) for end in (LOW, HIGH))
-        text += f", by {decimals(change, PLACES)} [{low}, {high}]"
+    low, high = facts.get(base + LOW), facts.get(base + HIGH)
+    if low is not None and high is not None:
+        bounds = f"{decimals(low, PLACES)}, {decimals(high, PLACES)}"
+        text += f", by {decimals(change, PLACES)} [{bounds}]"
     return Entry(text, value=float(change))
 
 

@@ -41,6 +41,16 @@ def test_a_row_for_each_task_and_method_that_learned() -> None:
     assert texts[0][4] == texts[0][7] == "–"
 
 
+def test_what_a_method_did_not_note_of_a_change_is_left_out() -> None:
+    def told(*lacking: str) -> str:
+        facts = {k: v for k, v in FACTS.items() if not k.endswith(lacking)}
+        return preparation_table(board({"herding": facts})).rows[0][-1].text
+
+    assert told("_after", "_change", "_low", "_high") == told("_after") == "0.250"
+    assert told("_change") == "0.250 → 0.500, by 0.250 [0.125, 0.375]"
+    assert told("_low") == told("_high") == "0.250 → 0.500"
+
+
 def test_nothing_learned_makes_no_table_and_rows_of_an_earlier_version_keep_their_digest() -> None:
     plain = synthetic_rows(tasks=("sst2",), learners=("tfidf-lr",), sets=2, seeds=1)
     old, new = build_leaderboard(plain), build_leaderboard(plain.assign(preparation=""))
