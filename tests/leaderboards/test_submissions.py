@@ -131,7 +131,7 @@ def test_a_bundle_is_placed_with_its_pages(rows, boards, bundle) -> None:
     assert sorted(p.name for p in boards.iterdir()) == ["published", "results", "submissions"]
 
 
-@pytest.mark.parametrize("found", ['{"found_x":"<b>"}', '{"found_x_before":1}'])
+@pytest.mark.parametrize("found", ['{"found_x":"<b>"}', '{"found_x_before":1,"found_x_after":"2"}'])
 def test_rows_that_make_no_page_change_nothing(rows, boards, bundle, found) -> None:
     before = files(boards)
     mine = of_mine(rows).assign(preparation=found)
