@@ -21,6 +21,9 @@ from leaderboards.rows import dpc_number
 from leaderboards.scores import is_wide
 from leaderboards.table import one_line
 
+LEGEND = 110
+"""Characters of a label below a chart, where variants must be told apart."""
+
 KINDS = ("scaling", "ranks")
 """What figures there are; a suite's are called `SUITE-KIND`."""
 
@@ -92,7 +95,7 @@ def scaling_figure(
     if not 0 < len(panels) <= MOST_PANELS:
         return None
     drawn = {curve.label for panel in panels for curve in panel.curves}
-    labels = tuple(name for name in map(_name, board.labels.values()) if name in drawn)
+    labels = tuple(name for name in map(_legend, board.labels.values()) if name in drawn)
     what = "mean score over tasks" if wide else "score"
     leads = "; ".join(_leader(panel) for panel in panels)
     return Figure(
@@ -149,7 +152,7 @@ def _mean_panel(
                 bounds = resamples.interval(cells) or (mean, mean)
                 points.append(_point(column.dpc, mean, *bounds))
         if points:
-            curves.append(Curve(_name(board.labels[key]), tuple(points)))
+            curves.append(Curve(_legend(board.labels[key]), tuple(points)))
     full = [
         float(np.mean([cell.mean for cell in cells]))
         for key in board.full_rows
@@ -168,7 +171,7 @@ def _cell_panel(board: Leaderboard, task: str, learner: str) -> CurvePanel:
                 low, high = cell.summary.ci_low, cell.summary.ci_high
                 bounds = (low, high) if np.isfinite(low) else (cell.mean, cell.mean)
                 points.append(_point(dpc, cell.mean, *bounds))
-        return Curve(_name(board.labels[key]), tuple(points))
+        return Curve(_legend(board.labels[key]), tuple(points))
 
     full = [board.cell(task, learner, "0", key) for key in board.full_rows]
     level = next((cell.mean for cell in full if cell is not None and cell.summary), None)
@@ -178,9 +181,13 @@ def _cell_panel(board: Leaderboard, task: str, learner: str) -> CurvePanel:
     )
 
 
-def _name(text: str) -> str:
-    """Return a name on one line, short enough for a legend."""
-    return one_line(text, longest=60)
+def _legend(text: str) -> str:
+    return _name(text, LEGEND)
+
+
+def _name(text: str, longest: int = 60) -> str:
+    """Return a name on one line, short enough for its place."""
+    return one_line(text, longest)
 
 
 def _leader(panel: CurvePanel) -> str:
