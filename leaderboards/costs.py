@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from leaderboards.model import CellResult, Leaderboard, RowKey
-from leaderboards.rounding import brief, decimals, percent
+from leaderboards.rounding import brief, decimals, percent, power
 from leaderboards.rows import COSTS, QUALITY, RARE, SHARES, SIZES
 from leaderboards.scores import is_wide
 from leaderboards.table import Entry, Table, entries
@@ -30,7 +30,7 @@ SET_FIGURES: dict[str, tuple[str, Show]] = {
     "distinct_1": ("distinct\n1-grams (%)", percent),
     "distinct_2": ("distinct\n2-grams (%)", percent),
     "epsilon": ("privacy\nε", brief),
-    "delta": ("privacy\nδ", lambda value: f"{value:.0e}"),
+    "delta": ("privacy\nδ", power),
     "lm_tokens": ("language model\ntokens a set", brief),
 }
 RUN_FIGURES: dict[str, tuple[str, Show]] = {

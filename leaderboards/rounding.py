@@ -39,6 +39,11 @@ def brief(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
+def power(value: float) -> str:
+    """Return one significant digit and the power of ten, as 1e-05."""
+    return f"{value:.0e}" if math.isfinite(value) else NOTHING
+
+
 def p_value(p: float) -> str:
     """Return a p-value with two significant digits, and "<0.0001" below that."""
     if not math.isfinite(p):
