@@ -108,7 +108,7 @@ class Parent(Selector):
             if self.what == "leaver":
                 os.setsid()
             held = np.ones(200_000_000) if self.what == "hungry" else None
-            time.sleep(25)
+            time.sleep(120)
             os._exit(held is None)
         Path(os.environ["TOY_CHILD"]).write_text(str(child))
         time.sleep(600)
