@@ -88,7 +88,7 @@ def test_a_learner_that_is_stopped_keeps_what_it_had_finished(
     ],
 )
 def test_what_a_method_starts_is_stopped_with_it_and_its_memory_counts(
-    world, tmp_path, cli, monkeypatch, what, limit, reason
+    world, tmp_path, cli, rows_in, monkeypatch, what, limit, reason
 ) -> None:
     """One that left its process group lives on and holds the pipe, and is not waited for."""
     monkeypatch.setenv("TOY_CHILD", str(tmp_path / "child"))
@@ -97,7 +97,8 @@ def test_what_a_method_starts_is_stopped_with_it_and_its_memory_counts(
     told = cli("run", *flags, *world.flags(tmp_path / "s"))
     assert told.code == 1
     assert reason in told.out
-    assert "2 cells: 1 done" in told.out or "1 cells done" in told.out, told.out
+    rows = rows_in(tmp_path / "s")
+    assert dict(zip(rows.method, rows.status, strict=True)) == {"parent": "failed", "random": "ok"}
     child = Path(f"/proc/{(tmp_path / 'child').read_text()}")
     if what == "leaver":
         assert child.exists(), "it was waited for until it ended"
