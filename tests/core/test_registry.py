@@ -111,6 +111,16 @@ def test_each_module_of_the_package_registers_itself(module):
     assert sys.modules["shelf"].found == ["one", "two"]
 
 
+@pytest.fixture
+def shelf(module):
+    """The registry of a package `shelf`, whose modules find it and its base in `__main__`."""
+    main = sys.modules["__main__"]
+    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
+    module("shelf/__init__", "")
+    yield main.shelf_registry
+    del main.shelf_base, main.shelf_registry
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -122,39 +132,29 @@ def test_each_module_of_the_package_registers_itself(module):
         ("x = '\0'", r"shelf/bad.py: SyntaxError: source code .*null bytes"),
     ],
 )
-def test_a_broken_module_of_the_package_harms_no_other(module, source, said):
-    main = sys.modules["__main__"]
-    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
+def test_a_broken_module_of_the_package_harms_no_other(shelf, module, source, said):
     good = (
         "import __main__\nfrom benchmark.core.registry import registering\n"
         "@registering(__main__.shelf_registry, '{}')\n"
         "class Thing(__main__.shelf_base): pass\n"
     )
-    module("shelf/__init__", "")
     module("shelf/alpha", good.format("alpha"))
     module("shelf/bad", f"{source}\n# @register('my-bad')")
     module("shelf/zeta", good.format("zeta"))
     if "worse" in source:
         module("shelf/worse", "\n1 / 0")
-    try:
-        registry = main.shelf_registry
-        with pytest.warns(UserWarning, match=f"shelf.bad was left out: {said}"):
-            assert registry.names() == ["alpha", "zeta"]
-        assert "shelf.bad" in registry.broken
-        assert registry.build("zeta").name == "zeta"
-        for name in ("bad", "my-bad"):
-            with pytest.raises(InputError, match=f"method '{name}' is not there: .*{said}"):
-                registry.build(name)
-        with pytest.raises(InputError, match=r"unknown method 'zetta'\. Did you mean 'zeta'"):
-            registry.build("zetta")
-    finally:
-        del main.shelf_base, main.shelf_registry
+    with pytest.warns(UserWarning, match=f"shelf.bad was left out: {said}"):
+        assert shelf.names() == ["alpha", "zeta"]
+    assert "shelf.bad" in shelf.broken
+    assert shelf.build("zeta").name == "zeta"
+    for name in ("bad", "my-bad"):
+        with pytest.raises(InputError, match=f"method '{name}' is not there: .*{said}"):
+            shelf.build(name)
+    with pytest.raises(InputError, match=r"unknown method 'zetta'\. Did you mean 'zeta'"):
+        shelf.build("zetta")
 
 
-def test_a_module_that_breaks_half_way_registers_nothing(module):
-    main = sys.modules["__main__"]
-    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
-    module("shelf/__init__", "")
+def test_a_module_that_breaks_half_way_registers_nothing(shelf, module):
     module(
         "shelf/half",
         "import __main__\nfrom benchmark.core.registry import registering\n"
@@ -164,19 +164,13 @@ def test_a_module_that_breaks_half_way_registers_nothing(module):
     )
     # It is tried again by whoever imports it.
     module("shelf/other", "import shelf.half")
-    try:
-        with pytest.warns(UserWarning, match=r"shelf\.half was left out"):
-            assert main.shelf_registry.names() == []
-        with pytest.raises(InputError, match=r"method 'first' is not there: .*line 5"):
-            main.shelf_registry.cls("first")
-    finally:
-        del main.shelf_base, main.shelf_registry
+    with pytest.warns(UserWarning, match=r"shelf\.half was left out"):
+        assert shelf.names() == []
+    with pytest.raises(InputError, match=r"method 'first' is not there: .*line 5"):
+        shelf.cls("first")
 
 
-def test_two_modules_with_one_name_are_an_error_still(module):
-    main = sys.modules["__main__"]
-    main.shelf_base, main.shelf_registry = Base, fresh("shelf")
-    module("shelf/__init__", "")
+def test_two_modules_with_one_name_are_an_error_still(shelf, module):
     for name in ("one", "two"):
         module(
             f"shelf/{name}",
@@ -184,11 +178,8 @@ def test_two_modules_with_one_name_are_an_error_still(module):
             "@registering(__main__.shelf_registry, 'same')\n"
             "class Thing(__main__.shelf_base): pass\n",
         )
-    try:
-        with pytest.raises(InputError, match=r"'same' is registered twice: shelf\.one"):
-            main.shelf_registry.names()
-    finally:
-        del main.shelf_base, main.shelf_registry
+    with pytest.raises(InputError, match=r"'same' is registered twice: shelf\.one"):
+        shelf.names()
 
 
 @pytest.mark.parametrize("registry", [METHODS, LEARNERS], ids=lambda registry: registry.kind)
