@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import Any
@@ -266,12 +266,3 @@ def encodings(
         for name, of, (texts, words) in wanted
     }
     return {key: value for key, value in keys.items() if not cache.has(key)}
-
-
-def makespan(seconds: Iterable[float], workers: int) -> float:
-    """Wall time of jobs that are taken in order by so many workers."""
-    busy = [0.0] * workers
-    for job in seconds:
-        first = busy.index(min(busy))
-        busy[first] += job
-    return max(busy)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.cells import Cell
 from benchmark.core.outline import Outline
 from benchmark.core.threads import usable_cores
-from benchmark.estimate import Costs, Todo, encodings, makespan
+from benchmark.estimate import Costs, Todo, encodings
+from benchmark.makespan import Step, makespan
 from benchmark.store import Store
 
 
@@ -22,9 +24,10 @@ class Forecast:
 
 
 def forecast(todos: Iterable[Todo], store: Store, workers: int = 1) -> Forecast:
-    """Estimate from the store's own costs; task after task, sets before trainings, as it is run.
+    """Estimate from the store's own costs; task after task, as it is run.
 
-    With several workers, sets and cells are dealt out in order. A learner that uses all threads of
+    With several workers, sets and cells are dealt out in order: a set waits for what its method
+    learns, a cell for its sets. A learner that uses all threads of
     its process (`threaded`) gains nothing from workers that share the machine's cores.
     """
     todos = list(todos)
@@ -59,11 +62,12 @@ def _task(
     """Seconds of one task, those of native code, and for each cell what was not measured."""
     slower = min(workers, usable_cores())
     encoded: dict[str, float] = {}
-    making: list[float] = []
-    training: list[float] = []
+    steps: list[Step] = []
+    cells: list[Step] = []
+    sets_of: dict[tuple[str, ...], tuple[int, ...]] = {}
     native = 0.0
     prepared: set[str] = set()
-    states: set[Path] = set()
+    states: dict[Path, int] = {}
     begun = False
     lacking: list[set[str]] = []
     for todo in works:
@@ -76,18 +80,21 @@ def _task(
         if todo.sets:
             state = cell.state_folder(store.root)
             if state is not None and state not in states and not state.is_dir():
-                states.add(state)
+                states[state] = len(steps)
                 learning = costs.state(cell)
                 if learning is None:
                     unknown.add(cell.method.name)
-                making.append(learning or 0.0)
+                steps.append(Step(learning or 0.0))
             one = costs.set(cell)
             if one is None:
                 unknown.add(cell.method.name)
             elif not begun:
-                making.append(costs.beginning(cell))
+                steps.append(Step(costs.beginning(cell)))
             begun = True
-            making += [one or 0.0] * todo.sets
+            learned = (states[state],) if state in states else ()
+            first = len(steps)
+            steps += [Step(one or 0.0, learned)] * todo.sets
+            sets_of[_origin(cell)] = tuple(range(first, len(steps)))
         if todo.trainings:
             one = costs.training(cell)
             if one is None:
@@ -97,8 +104,13 @@ def _task(
             if cell.learner.name not in prepared:
                 prepared.add(cell.learner.name)
                 job += costs.preparation(cell)
-            training.append(job * (slower if cell.learner.threaded else 1))
+            job *= slower if cell.learner.threaded else 1
+            cells.append(Step(job, sets_of.get(_origin(cell), ())))
         lacking.append(unknown)
     encoding = sum(encoded.values())
-    stages = makespan(making, workers) + makespan(training, workers)
-    return encoding + stages, encoding + native, lacking
+    return encoding + makespan(steps + cells, workers), encoding + native, lacking
+
+
+def _origin(cell: Cell) -> tuple[str, ...]:
+    """What cells share that differ in the learner only: their sets."""
+    return cell.id.method, cell.id.params, cell.id.dpc

@@ -1,8 +1,8 @@
 """The runner: carries out a plan, task by task, and writes what comes back.
 
-For each task, first the sets that are not in the store, then the trainings whose keys are not. An
-executor that spreads work over many machines gets the sets of all tasks, then all trainings.
-Work is decided by keys, completeness by rows.
+Of each task, the sets that are not in the store are made, and what is trained on them follows as
+soon as a cell has all its sets. An executor that spreads work over many machines gets the work of
+all tasks at once. Work is decided by keys, completeness by rows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from benchmark.agenda import Agenda
 from benchmark.cells import Cell
 from benchmark.core.endpoint import ask_all_again
 from benchmark.core.errors import DamagedFileError
@@ -29,10 +30,10 @@ class Reporter(Protocol):
     """Where progress is told; the command line has a bar and a plain form."""
 
     def stage(self, words: str, total: int) -> None:
-        """A stage of `total` steps begins."""
+        """A stage of `total` steps begins, beside others; or one that has begun has other steps."""
 
-    def advance(self, steps: int = 1) -> None:
-        """Steps of the stage are done."""
+    def advance(self, words: str) -> None:
+        """A step of the stage is done."""
 
     def note(self, words: str) -> None:
         """Something worth a line."""
@@ -96,8 +97,7 @@ class Runner:
         self._drop_stale(plan.cells)
         self._rows = self.store.row_states(plan.suite.name)
         for name, cells in self._portions(plan):
-            self._distil(name, cells, summary)
-            self._train(name, cells, plan, summary)
+            self._carry_out(name, cells, plan, summary)
         summary.tokens = tokens_billed(self.store.root / "features") - billed
         summary.seconds = time.monotonic() - started
         return summary
@@ -129,9 +129,9 @@ class Runner:
             self.store.delete_rows(cell.id, stale)
         self.store.commit()
 
-    def _distil(self, name: str, cells: Sequence[Cell], summary: Summary) -> None:
-        """Make the sets that are missing, damaged, failed for want of something or (on request)
-        failed otherwise."""
+    def _missing_sets(self, cells: Sequence[Cell]) -> dict[str, SetJob]:
+        """Sets that are missing, damaged, failed for want of something or (on request) failed
+        otherwise."""
         jobs: dict[str, SetJob] = {}
         for cell in cells:
             for set_index in range(cell.n_sets):
@@ -140,17 +140,7 @@ class Runner:
                     continue
                 folder = self.store.set_folder(key)
                 jobs[key] = cell.set_job(set_index, self.store.root, folder)
-        if not jobs:
-            return
-        self.reporter.stage(f"{name}: distil", len(jobs))
-        for _, message in self.executor.run(list(jobs.values())):
-            if isinstance(message, SetRecord):
-                self._sets[message.set_key] = message
-                self.store.put_set(message)
-                self.store.commit()
-                summary.distilled += message.status == Status.OK
-                self.reporter.advance()
-        self.store.commit()
+        return jobs
 
     def _set_is_wanted(self, key: str, cell: Cell, set_index: int) -> bool:
         record = self._sets.get(key)
@@ -173,33 +163,41 @@ class Runner:
         status, _ = self._runs.get(run_key, (None, ""))
         return status == Status.OK or (status == Status.FAILED and not self.retry_failed)
 
-    def _train(self, name: str, cells: Sequence[Cell], plan: Plan, summary: Summary) -> None:
-        """Train what is missing, write rows for everything, and sum up each cell."""
+    def _carry_out(self, name: str, cells: Sequence[Cell], plan: Plan, summary: Summary) -> None:
+        """Make and train what is missing, write rows for everything, and sum up each cell."""
         ordered = sorted(cells, key=lambda cell: cell.info["learner_order"])
+        keep = self.store.root / "logits" if plan.keep_logits else None
         waiting: dict[str, list[Row]] = {}
-        jobs: list[TrainJob] = []
         rows_of: dict[CellId, dict[tuple[int, int], Row]] = {}
-        for cell in ordered:
-            rows, runs = self._look_up(cell, waiting)
-            rows_of[cell.id] = rows
-            if runs:
-                keep = self.store.root / "logits" if plan.keep_logits else None
-                jobs.append(
-                    TrainJob(
-                        cell.id.task,
-                        cell.learner.name,
-                        cell.learner.params(),
-                        tuple(runs.values()),
-                        keep,
-                    )
-                )
-        if jobs:
-            self.reporter.stage(f"{name}: train", sum(len(job.runs) for job in jobs))
-        for _, message in self.executor.run(jobs) if jobs else ():
-            if isinstance(message, Trained):
+
+        def look_up(cell: Cell) -> TrainJob | None:
+            rows_of[cell.id], runs = self._look_up(cell, waiting)
+            if not runs:
+                return None
+            learner = cell.learner
+            runs_of = tuple(runs.values())
+            return TrainJob(cell.id.task, learner.name, learner.params(), runs_of, keep)
+
+        agenda = Agenda(self._missing_sets(cells), ordered, look_up)
+        stages = {"distil": len(agenda.sets), "train": agenda.trainings}
+        for stage, total in stages.items():
+            if total:
+                self.reporter.stage(f"{name}: {stage}", total)
+        for _, message in self.executor.run(agenda.sets, agenda.more):
+            if agenda.trainings != stages["train"]:
+                stages["train"] = agenda.trainings
+                self.reporter.stage(f"{name}: train", agenda.trainings)
+            if isinstance(message, SetRecord):
+                self._sets[message.set_key] = message
+                self.store.put_set(message)
+                self.store.commit()
+                agenda.made(message.set_key)
+                summary.distilled += message.status == Status.OK
+                self.reporter.advance(f"{name}: distil")
+            elif isinstance(message, Trained):
                 self._finish(message, waiting.pop(message.record.run_key, []), rows_of)
                 summary.trained += message.record.status == Status.OK
-                self.reporter.advance()
+                self.reporter.advance(f"{name}: train")
         for cell in ordered:
             self._predictions.fold(cell.id)
             bad = [row for row in rows_of[cell.id].values() if row.status != Status.OK]

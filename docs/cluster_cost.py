@@ -2,8 +2,8 @@
 
 Seconds come from the SST-2 rows of `leaderboards/results/dilm-offline.parquet`, measured on two CPU
 cores; what turns them into seconds of other models on a GPU was not measured and is listed with
-the result. Jobs are then dealt out as the executor `ray` deals them: what is learned once per task,
-the sets of all tasks, the trainings of all tasks, one job a GPU.
+the result. Jobs are then dealt out as the executor `ray` deals them, one a GPU: sets, of which
+those of a generator wait until it is learned, and the trainings of every cell whose sets are there.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark.core.catalogue import Catalogue
 from benchmark.core.method import METHODS
-from benchmark.estimate import makespan
+from benchmark.makespan import Step, makespan
 
 ROWS = Path(__file__).parents[1] / "leaderboards" / "results" / "dilm-offline.parquet"
 GPUS = (1, 8, 16, 64)
@@ -64,24 +64,34 @@ class Measured:
 
 @dataclass(frozen=True)
 class Jobs:
-    """Seconds on one GPU of every job, in the order in which they are given out."""
+    """Seconds on one GPU of every job, in the order in which they are given out.
 
-    states: list[float]
-    sets: list[float]
-    trainings: list[float]
+    `learned` says for a set which state it waits for, `made` for a training which sets.
+    """
+
+    states: list[float] = field(default_factory=list)
+    sets: list[float] = field(default_factory=list)
+    trainings: list[float] = field(default_factory=list)
+    learned: list[tuple[int, ...]] = field(default_factory=list)
+    made: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
-    def stages(self) -> Sequence[list[float]]:
-        """The three lists, each begun when the one before is done."""
+    def kinds(self) -> Sequence[list[float]]:
+        """The three lists."""
         return self.states, self.sets, self.trainings
 
     def total(self) -> float:
         """Seconds of all."""
-        return sum(map(sum, self.stages))
+        return sum(map(sum, self.kinds))
 
     def wall(self, gpus: int) -> float:
         """Seconds until all is done on so many GPUs."""
-        return sum(makespan(jobs, gpus) for jobs in self.stages)
+        before = len(self.states)
+        steps = [Step(seconds) for seconds in self.states]
+        steps += [Step(*job) for job in zip(self.sets, self.learned, strict=True)]
+        for seconds, sets in zip(self.trainings, self.made, strict=True):
+            steps.append(Step(seconds, tuple(before + number for number in sets)))
+        return makespan(steps, gpus)
 
 
 def jobs_of_dilm(measured: Measured, speed_up: float) -> Jobs:
@@ -94,21 +104,30 @@ def jobs_of_dilm(measured: Measured, speed_up: float) -> Jobs:
     steps = generator.lm_steps * generator.lm_batch / measured.steps["language_model"]
     language_model = measured.phases["language_model"] * bigger * steps
     matching = (measured.phases["learners"] + measured.phases["matching"]) * bigger
-    states = [(language_model + matching) / speed_up for _ in suite.tasks]
     as_cpu = {"dilm": "dilm-cpu", "vanilla-lm": "vanilla-lm-cpu"}
-    sets, trainings = [], []
-    for method in suite.methods * len(suite.tasks):
-        seconds = measured.set_seconds[as_cpu.get(method, method)]
-        seconds *= bigger if method in as_cpu else 1.0
-        sets += [seconds / speed_up] * (len(protocol.dpc) * protocol.sets)
+    jobs = Jobs()
+    made: dict[tuple[str, str, int], tuple[int, ...]] = {}
+    for task in suite.tasks:
+        jobs.states.append((language_model + matching) / speed_up)
+        for method in suite.methods:
+            seconds = measured.set_seconds[as_cpu.get(method, method)]
+            seconds *= bigger if method in as_cpu else 1.0
+            for dpc in protocol.dpc:
+                first = len(jobs.sets)
+                jobs.sets.extend([seconds / speed_up] * protocol.sets)
+                waits = (len(jobs.states) - 1,) if method in as_cpu else ()
+                jobs.learned.extend([waits] * protocol.sets)
+                made[task, method, dpc] = tuple(range(first, len(jobs.sets)))
     for learner in suite.learners:
         slower = WEIGHTS[learner] / MINILM / speed_up
-        for task in map(catalogue.task, suite.tasks):
+        for (name, _, dpc), sets in made.items():
+            task = catalogue.task(name)
             reading = measured.predict_row * task.rows[task.test]
-            for dpc in protocol.dpc * len(suite.methods):
-                training = measured.train_row * min(BATCH, dpc * task.n_classes)
-                trainings.append(protocol.sets * protocol.seeds * (training + reading) * slower)
-    return Jobs(states, sets, trainings)
+            training = measured.train_row * min(BATCH, dpc * task.n_classes)
+            seconds = protocol.sets * protocol.seeds * (training + reading) * slower
+            jobs.trainings.append(seconds)
+            jobs.made.append(sets)
+    return jobs
 
 
 def table(jobs: Jobs, gpus: Iterable[int]) -> str:
@@ -130,7 +149,7 @@ def main() -> None:
     speed_up = parser.parse_args().speed_up
     measured = Measured.read(ROWS)
     jobs = jobs_of_dilm(measured, speed_up)
-    for name, seconds in zip(("states", "sets", "cells"), jobs.stages, strict=True):
+    for name, seconds in zip(("states", "sets", "cells"), jobs.kinds, strict=True):
         hours, longest = sum(seconds) / 3600, max(seconds) / 60
         print(f"{len(seconds)} {name}: {hours:.1f} GPU-hours, the longest {longest:.1f} min")
     print(f"\n{table(jobs, GPUS)}\n")

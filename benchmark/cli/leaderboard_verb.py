@@ -117,6 +117,7 @@ def _read(store: Store, suite: str, model: str, library: Library) -> None:
     if not records:
         return
     with store.writing(), ProgressReporter() as reporter:
-        reporter.stage(f"{suite}: perplexity under {model}", len(records))
+        stage = f"{suite}: perplexity under {model}"
+        reporter.stage(stage, len(records))
         for _ in read_sets(store, records, model, library):
-            reporter.advance()
+            reporter.advance(stage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -11,12 +12,27 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 PLAIN_SECONDS = 15.0
+
+
+@dataclass
+class Stage:
+    """A bar, and how far it is."""
+
+    bar: TaskID
+    total: int
+    done: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all its steps are done, so that its bar is of no more use."""
+        return self.done >= self.total
 
 
 class ProgressReporter:
@@ -39,8 +55,8 @@ class ProgressReporter:
             transient=True,
             disable=quiet or not self.console.is_terminal,
         )
-        self._stage = self._inner = None
-        self._words, self._done, self._total = "", 0, 0
+        self._inner: TaskID | None = None
+        self._stages: dict[str, Stage] = {}
         self._told = 0.0
 
     def __enter__(self) -> ProgressReporter:
@@ -51,19 +67,22 @@ class ProgressReporter:
         self._bar.stop()
 
     def stage(self, words: str, total: int) -> None:
-        """Begin a stage of `total` steps."""
-        if self._stage is not None:
-            self._bar.remove_task(self._stage)
-        self._stage = self._bar.add_task(words, total=total)
-        self._words, self._done, self._total = words, 0, total
+        """Begin a stage of `total` steps; or say that one which has begun has so many."""
+        for name in [name for name, stage in self._stages.items() if stage.is_over]:
+            self._bar.remove_task(self._stages.pop(name).bar)
+        if words in self._stages:
+            self._stages[words].total = total
+            self._bar.update(self._stages[words].bar, total=total)
+            return
+        self._stages[words] = Stage(self._bar.add_task(words, total=total), total)
         self._plain(f"{words}: {total}", force=True)
 
-    def advance(self, steps: int = 1) -> None:
-        """Count steps of the stage."""
-        self._done += steps
-        if self._stage is not None:
-            self._bar.advance(self._stage, steps)
-        self._plain(f"{self._words}: {self._done} of {self._total}")
+    def advance(self, words: str) -> None:
+        """Count a step of a stage."""
+        stage = self._stages[words]
+        stage.done += 1
+        self._bar.advance(stage.bar)
+        self._plain(f"{words}: {stage.done} of {stage.total}")
 
     def inner(self, words: str, done: int, total: int) -> None:
         """Tell of something slow within a step, such as encoding a task's texts."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from benchmark.core.library import LibraryConfig
 from benchmark.core.records import RunRecord, SetRecord, Status
+from benchmark.executors.order import More, no_more
 from benchmark.work import Job, Message, SetJob, Trained
 
 EXECUTORS = ("local", "ray")
@@ -45,8 +46,13 @@ class Executor(ABC):
         self.report = report
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
-        """Run all jobs; every job ends in exactly one `Done`, whatever became of its worker."""
+    def run(
+        self, jobs: Sequence[Job], more: More = no_more
+    ) -> Iterator[tuple[Job, Message | Done]]:
+        """Run all jobs, and those that `more` gives when no other can start.
+
+        Every job ends in exactly one `Done`, whatever became of its worker.
+        """
 
     def close(self) -> None:  # noqa: B027 - most executors hold nothing
         """Let go of workers."""

@@ -11,7 +11,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.core.threads import usable_cores
 from benchmark.executors.base import Done, Executor, Limits, Report, unfinished
-from benchmark.executors.order import Order
+from benchmark.executors.order import More, Order, no_more
 from benchmark.executors.worker import Worker
 from benchmark.work import Job, Message, perform
 
@@ -45,12 +45,16 @@ class InProcess(Executor):
         super().__init__(config, limits, report)
         self.library = library
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
+    def run(
+        self, jobs: Sequence[Job], more: More = no_more
+    ) -> Iterator[tuple[Job, Message | Done]]:
         """Run all jobs in order."""
-        for job in jobs:
+        order = Order(jobs, more)
+        while (job := order.next()) is not None:
             for message in perform(job, self.library):
                 yield job, message
             yield job, Done()
+            order.ended(job)
 
 
 class Processes(Executor):
@@ -72,9 +76,11 @@ class Processes(Executor):
         self._workers = [Worker(config, threads) for _ in range(workers)]
         atexit.register(self.close)  # Python would wait for processes that are at work
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
+    def run(
+        self, jobs: Sequence[Job], more: More = no_more
+    ) -> Iterator[tuple[Job, Message | Done]]:
         """Run all jobs; messages of different jobs interleave."""
-        order = Order(jobs)
+        order = Order(jobs, more)
         busy: list[Worker] = []
         try:
             while True:

@@ -20,7 +20,7 @@ from benchmark.core.library import Library, LibraryConfig
 from benchmark.core.threads import use_threads
 from benchmark.executors.base import Done, Executor, Limits, Report, key_of, unfinished
 from benchmark.executors.local import choose_local
-from benchmark.executors.order import Order
+from benchmark.executors.order import More, Order, no_more
 from benchmark.executors.ray_cluster import Shared, connect, misfits, this_node
 from benchmark.work import Job, Message, TrainJob
 
@@ -93,9 +93,11 @@ class OnRay(Executor):
             self.close()
             raise
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Message | Done]]:
+    def run(
+        self, jobs: Sequence[Job], more: More = no_more
+    ) -> Iterator[tuple[Job, Message | Done]]:
         """Run all jobs; messages of different jobs interleave."""
-        order = Order(jobs)
+        order = Order(jobs, more)
         running: dict[Any, Attempt] = {}
         try:
             while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmark.core.keys import canonical_json
@@ -12,6 +12,13 @@ from benchmark.core.method import METHODS, Method
 from benchmark.work import Job, SetJob
 
 Thing = tuple[str, ...]
+More = Callable[[], Iterable[Job]]
+"""Asked when nothing else can start: the jobs that have become possible since the last call."""
+
+
+def no_more() -> Iterable[Job]:
+    """Nothing becomes possible that was not from the beginning."""
+    return ()
 
 
 class Order:
@@ -22,8 +29,9 @@ class Order:
     needs such a thing makes it, and those like it are held back until that job has ended.
     """
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
+    def __init__(self, jobs: Iterable[Job], more: More = no_more) -> None:
         self._waiting = deque(jobs)
+        self._more = more
         self._held: dict[Thing, deque[Job]] = defaultdict(deque)
         self._making: dict[Thing, Job] = {}
         self._made: set[Thing] = set()
@@ -31,7 +39,7 @@ class Order:
 
     def next(self) -> Job | None:
         """The next job that can start now; None if there is none until another has ended."""
-        while self._waiting:
+        while self._waiting or self._get_more():
             job = self._waiting.popleft()
             things = [thing for thing in self._things(job) if thing not in self._made]
             blocked = next((thing for thing in things if thing in self._making), None)
@@ -41,6 +49,10 @@ class Order:
             self._making.update(dict.fromkeys(things, job))
             return job
         return None
+
+    def _get_more(self) -> bool:
+        self._waiting.extend(self._more())
+        return bool(self._waiting)
 
     def ended(self, job: Job) -> None:
         """A job has ended, well or not: those that waited for it come next."""

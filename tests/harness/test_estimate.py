@@ -15,7 +15,7 @@ from benchmark.core.keys import set_key
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.core.method import METHODS
 from benchmark.core.records import Row, SetRecord, Status
-from benchmark.estimate import Costs, Precedent, makespan
+from benchmark.estimate import Costs, Precedent
 from benchmark.forecast import Todo, forecast
 from benchmark.plan import Options, make_plan
 from benchmark.precedents import StatePrecedent
@@ -70,12 +70,6 @@ def test_the_nearest_precedent_is_taken(cells) -> None:
     assert costs.training(cells["mood", "4", "tfidf-lr"]) is None
 
 
-def test_jobs_are_dealt_out_to_workers() -> None:
-    assert makespan([3, 1, 1, 1], 1) == 6
-    assert makespan([3, 1, 1, 1], 2) == 3
-    assert makespan([], 2) == 0
-
-
 def test_workers_do_not_help_a_learner_that_uses_all_threads(cells, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("benchmark.forecast.usable_cores", lambda: 2)
     bert = [cells["mood", dpc, "tiny-bert"] for dpc in ("2", "4")]
@@ -91,6 +85,19 @@ def test_workers_do_not_help_a_learner_that_uses_all_threads(cells, tmp_path, mo
     store.close()
     assert seconds["bert", 1] == seconds["bert", 2] == pytest.approx(70)
     assert (seconds["tfidf", 1], seconds["tfidf", 2]) == pytest.approx((70, 35))
+
+
+def test_a_cell_waits_for_its_own_sets_alone(cells, tmp_path, monkeypatch) -> None:
+    slow, quick = cells["mood", "4", "tfidf-lr"], cells["mood", "2", "tfidf-lr"]
+    seconds = {"4": 30.0, "2": 0.0}
+    monkeypatch.setattr(Costs, "measured", classmethod(lambda cls, *given: Costs()))
+    monkeypatch.setattr(Costs, "set", lambda self, cell: seconds[cell.id.dpc])
+    monkeypatch.setattr(Costs, "training", lambda self, cell: 10.0)
+    store = Store(tmp_path / "empty")
+    todos = [Todo(slow, 1, 1), Todo(quick, 1, 3)]
+    walls = [forecast(todos, store, workers).seconds for workers in (1, 2)]
+    store.close()
+    assert walls == [70, 40], "three trainings go on beside the slow set"
 
 
 def test_the_plan_says_how_many_cells_have_no_measured_cost(world, store, tmp_path, cli) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from benchmark.core.library import Library, LibraryConfig
 from benchmark.executors import Limits, choose_local
 from benchmark.executors.local import InProcess
+from benchmark.executors.order import More, no_more
 from benchmark.plan import Options, make_plan
 from benchmark.runner import Runner
 from benchmark.store import Store
@@ -23,16 +24,21 @@ class Shuffled(InProcess):
 
     spreads = True
 
-    def run(self, jobs: Sequence[Job]) -> Iterator:
-        self.batches = [*getattr(self, "batches", []), [job.task for job in jobs]]
-        mixed = list(jobs)
-        random.Random(5).shuffle(mixed)
-        yield from super().run(mixed)
+    def run(self, jobs: Sequence[Job], more: More = no_more) -> Iterator:
+        self.batches: list[set[str]] = []
+
+        def mixed(some: Iterable[Job]) -> list[Job]:
+            batch = list(some)
+            self.batches += [{job.task for job in batch}] if batch else []
+            random.Random(5).shuffle(batch)
+            return batch
+
+        yield from super().run(mixed(jobs), lambda: mixed(more()))
 
 
 class Silent:
     def stage(self, words: str, total: int) -> None: ...
-    def advance(self, steps: int = 1) -> None: ...
+    def advance(self, words: str) -> None: ...
     def note(self, words: str) -> None: ...
 
 
@@ -45,9 +51,21 @@ def test_the_order_of_jobs_changes_no_row(world, finished, tmp_path, registries,
     summary = Runner(opened, executor, Silent()).run(make_plan(options, library))
     opened.close()
     assert summary.exit_code(allow_partial=False) == 0
-    assert [set(tasks) for tasks in executor.batches] == [{"mood", "pair"}] * 2
+    assert executor.batches == [{"mood", "pair"}] * 2
     expected = rows_in(finished).query("learner == 'tfidf-lr'").reset_index(drop=True)
     pd.testing.assert_frame_equal(rows_in(tmp_path), expected)
+
+
+def test_a_cell_is_trained_while_sets_of_others_are_made(
+    world, tmp_path, cli, rows_in, monkeypatch
+) -> None:
+    """`patient` makes no set before something was trained, and comes first."""
+    monkeypatch.setenv("TOY_STORE", str(tmp_path / "rows.sqlite"))
+    flags = ["--suite", "toy", "--tasks-only", "mood", "--dpc", "2", "--sets", "1", "--seeds", "2"]
+    flags += ["--methods", "patient,random", "--learners", "coin", "--workers", "2"]
+    told = cli("run", *flags, *world.flags(tmp_path))
+    assert told.code == 0, told.out
+    assert rows_in(tmp_path).status.tolist() == ["ok"] * 4
 
 
 def test_workers_divide_the_cores_that_may_be_used(world, tmp_path, monkeypatch) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +115,20 @@ class Parent(Selector):
         Path(os.environ["TOY_CHILD"]).write_text(str(child))
         time.sleep(600)
         return range(size)
+
+
+@register("patient")
+class Patient(Selector):
+    """Makes no set before something has been trained in the store `TOY_STORE`."""
+
+    def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:
+        store, until = os.environ["TOY_STORE"], time.monotonic() + 60
+        while time.monotonic() < until:
+            with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as rows:
+                if rows.execute("select count(*) from runs where status = 'ok'").fetchone()[0]:
+                    return rng.choice(len(pool), size, replace=False)
+            time.sleep(0.1)
+        raise TimeoutError("nothing was trained while it waited")
 
 
 @register("vandal")
