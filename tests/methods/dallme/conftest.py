@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 
 from benchmark.core.assets import quiet_transformers
 from benchmark.core.seeding import isolated_torch_rng
 from benchmark.testing import toy_pool
 from methods.inversion import fidelity, inverter
+from methods.inversion.model import Corrector
+
+
+class Shown(NamedTuple):
+    """A batch that a corrector was given."""
+
+    targets: np.ndarray
+    features: np.ndarray
+    ids: Sequence[np.ndarray]
+
+
+def record_inputs(monkeypatch: pytest.MonkeyPatch) -> list[Shown]:
+    """Keep every batch that correctors are given from now on."""
+    shown: list[Shown] = []
+    inputs = Corrector.inputs
+
+    def recorded(self, targets, features, hypotheses):
+        shown.append(Shown(targets.numpy(), features.numpy(), hypotheses))
+        return inputs(self, targets, features, hypotheses)
+
+    monkeypatch.setattr(Corrector, "inputs", recorded)
+    return shown
 
 
 @pytest.fixture(autouse=True)

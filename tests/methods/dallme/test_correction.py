@@ -14,6 +14,7 @@ from methods.inversion.correction import Hypothesis, Inversion, cosine
 from methods.inversion.fidelity import STEPS, figures, token_f1
 from methods.inversion.inverter import load, new_inverter
 from methods.inversion.training import embedder
+from tests.methods.dallme.conftest import record_inputs
 
 
 @pytest.fixture
@@ -34,22 +35,48 @@ def targets(pool):
 
 
 def test_shapes_and_parts_of_the_corrector(inverter, targets):
-    x = torch.from_numpy(targets[:3])
+    x, features = torch.from_numpy(targets[:3]), torch.from_numpy(targets[3:6])
     rows = [np.array([5, 6, 7]), np.array([5]), np.array([8, 9])]
     with torch.no_grad():
-        embedded, mask = inverter.corrector.inputs(x, x * 0.5, rows)
+        corrector = inverter.corrector
+        embedded, mask = corrector.inputs(x, features, rows)
         assert embedded.shape == (3, 4 + 3 * 16 + 3, 32)
         assert mask[:, -3:].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
         assert mask[:, :-3].all()
-        corrector = inverter.corrector
-        expected = corrector.norm(corrector.of_difference(x - x * 0.5))
-        torch.testing.assert_close(embedded[:, 35:51], expected)
         table = corrector.t5.get_input_embeddings().weight
+        expected = {
+            1: corrector.of_target(x),
+            18: corrector.of_hypothesis(features),
+            35: corrector.of_difference(x - features),
+            52: table[torch.tensor([[5, 6, 7], [5, 0, 0], [8, 9, 0]])],
+        }
+        for place, part in expected.items():
+            found = embedded[:, place : place + part.shape[1]]
+            torch.testing.assert_close(found, corrector.norm(part))
         sep = corrector.norm(table[inverter.writer.eos])
         for place in (0, 17, 34, 51):
             torch.testing.assert_close(embedded[1, place], sep)
         zero, _ = inverter.zero.inputs(x)
         assert zero.shape == (3, 16, 32)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_correction_starts_from_each_hypothesis_and_its_features(
+    pool, inverter, targets, monkeypatch, beams
+):
+    embed = embedder(pool, "minilm")
+    inversion = Inversion(inverter, embed, beams)
+    shown = record_inputs(monkeypatch)
+    found = [h.texts for h in inversion.invert(targets, 0)]
+    inversion.invert(targets, 1)
+    (batch,) = shown
+    texts = [inverter.writer.decode(ids) for ids in batch.ids]
+    np.testing.assert_allclose(batch.features, embed(texts), atol=1e-6)
+    for target, best in zip(targets, found, strict=True):
+        mine = [texts[i] for i in np.flatnonzero((batch.targets == target).all(axis=1))]
+        assert mine[0] == best
+        assert len(set(mine)) == len(mine) <= beams
+    assert len(texts) > (beams - 1) * len(targets)
 
 
 def test_the_loss_is_that_of_the_library(inverter, targets):
