@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.cells import Cell, TaskFacts
 from benchmark.core.catalogue import Block
 from benchmark.core.errors import InputError
-from benchmark.core.method import Budget, Method, Selector
+from benchmark.core.method import Budget, Method
 from benchmark.core.task import Task
 
 
@@ -85,7 +85,7 @@ def budgets_named(label: str, class_counts: Sequence[int]) -> list[Budget]:
 def check_budgets(cells: Iterable[Cell]) -> None:
     """Refuse a budget that a task cannot give, before anything is computed."""
     for cell in cells:
-        if not isinstance(cell.method, Selector) or cell.method.budget != "exact":
+        if not cell.method.draws_rows or cell.method.budget == "none":
             continue
         for label, (wanted, count) in enumerate(
             zip(cell.budget.per_class, cell.facts.class_counts, strict=True)
@@ -97,5 +97,5 @@ def check_budgets(cells: Iterable[Cell]) -> None:
                     f"task {cell.id.task!r}: class {cell.classes[label]!r} has {count} training "
                     "examples"
                     f"{resampled}, fewer than DPC {cell.id.dpc}, which {cell.method.name!r} would "
-                    "select; give a lower --dpc, or leave the task out with --tasks-only"
+                    "draw; give a lower --dpc, or leave the task out with --tasks-only"
                 )

@@ -14,11 +14,13 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.journal import Journal
 from benchmark.core.method import Budget, Method, register
 from benchmark.core.needs import Needs
+from benchmark.core.outline import Outline
 from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.states import shared_part, take_part
 from benchmark.core.threads import fixed_threads
 from methods.centroids import Clustering, nearest_rows
+from methods.language_models.foresight import SHORTEST_ROW
 
 if TYPE_CHECKING:
     from benchmark.core.finetune.recipe import Recipe
@@ -60,9 +62,9 @@ class DaLLME(Method):
 
     The journal of the state holds BLEU, token F1, exact match and cosine of held-out rows after 0,
     1, 5 and 20 corrections (a beam of one), and for 10 centroids of each class the mean cosine of
-    centroid and text, beside that of centroid and nearest real row. Each set carries the mean and
-    the least cosine of its own centroids and texts. Its centroids are those of the set of
-    `dallme-nearest` with the same index.
+    centroid and text, beside that of centroid and nearest real row. Each set carries the
+    cosine of each of its texts with its centroid (`show`), their mean and the least. Its centroids
+    are those of the set of `dallme-nearest` with the same index.
 
     Correction differs from vec2text's in this: a hypothesis is replaced by a better one only, and
     ends where no new one is better, so that more rounds never make a text worse.
@@ -105,6 +107,7 @@ class DaLLME(Method):
     beam: int = 1
     precision: Literal["bfloat16", "float32"] = "bfloat16"
 
+    draws_rows = True
     needs = Needs(gpus=1.0)
     seeded_as = "dallme-nearest"  # the same centroids as its control, set for set
     toy = {
@@ -118,7 +121,8 @@ class DaLLME(Method):
     }
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "restarts", "max_length", "steps", "batch_size", "beam")
+        require_at_least(self, 1, "restarts", "steps", "batch_size", "beam")
+        require_at_least(self, SHORTEST_ROW, "max_length")
         require_at_least(self, 0, "corrector_steps", "corrections", "inverter_rows")
         if self.corrections and not self.corrector_steps:
             raise ValueError(
@@ -135,6 +139,15 @@ class DaLLME(Method):
     def models(self) -> tuple[str, ...]:
         """The pretrained inverter, if it is one."""
         return () if self.inverter == "tiny" else (self.inverter,)
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """Refuse an inverter that is no sequence-to-sequence model."""
+        from benchmark.core.assets import is_seq2seq
+
+        folder = outline.models.get(self.inverter)
+        if folder is None or is_seq2seq(folder):
+            return ""
+        return f"inverter = {self.inverter!r} is no encoder-decoder; a T5 is meant, or tiny"
 
     def phase_efforts(self) -> dict[str, float]:
         """Rows that the inverter and its corrector read."""
@@ -172,7 +185,8 @@ class DaLLME(Method):
         labels = np.repeat(np.arange(len(pool.classes)), budget.per_class)
         cosines = [h.cosine for h in found]
         notes = {"centroid_cosine": float(np.mean(cosines)), "centroid_cosine_least": min(cosines)}
-        return DistilledSet.of_texts(columns, labels, pool.classes, notes=notes)
+        each = {"centroid_cosine": cosines}
+        return DistilledSet.of_texts(columns, labels, pool.classes, notes=notes, row_notes=each)
 
     def _trained(self, pool: Pool, folder: Path) -> Path:
         """Folder of the trained inverter, shared by all that train it alike."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.method import Generator, register
+from benchmark.core.method import Budget, Generator, register
+from benchmark.core.outline import Outline
 from benchmark.core.parameters import require_at_least
 from benchmark.core.pool import Pool
 
@@ -31,7 +32,9 @@ class EDA(Generator):
     has the ten nearest of the 50,000 most frequent words whose cosine with it is 0.6 or more; stop
     words have none. Neighbours may be antonyms (`good` and `bad` are), so that an edited row may
     have left its class more often than with the original's synonyms. With `synonyms = "none"` only
-    swaps and deletions are made. The original drops punctuation and capitals; here they stay.
+    swaps and deletions are made. The libraries nlpaug and textaugment take synonyms from WordNet
+    through nltk, whose data no package has. The original drops punctuation and capitals; here they
+    stay.
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ class EDA(Generator):
     synonyms: str = "glove-50d"
 
     budget = "multiple"
+    draws_rows = True
     toy = {"synonyms": NO_SYNONYMS}
 
     def __post_init__(self) -> None:
@@ -61,6 +65,17 @@ class EDA(Generator):
     def models(self) -> tuple[str, ...]:
         """The word vectors, if it takes synonyms from any."""
         return () if self.synonyms == NO_SYNONYMS else (self.synonyms,)
+
+    def refuses(self, outline: Outline, budget: Budget) -> str:
+        """Refuse a model that is no word vectors."""
+        from benchmark.core.assets import is_word_vectors
+
+        folder = outline.models.get(self.synonyms)
+        if folder is None or is_word_vectors(folder):
+            return ""
+        return (
+            f"synonyms = {self.synonyms!r} is a transformer; word vectors are meant, as glove-50d"
+        )
 
     def generate(
         self, pool: Pool, label: int, size: int, rng: np.random.Generator, state: Path | None

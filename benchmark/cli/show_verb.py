@@ -34,13 +34,15 @@ def show(
     for name, value in record.facts.items():
         console.print(f"{name}: {value:g}", markup=False, highlight=False)
     console.print(f"content hash: {distilled.content_hash}", markup=False, highlight=False)
-    table = Table("label", *(distilled.columns or {}), show_lines=True)
+    notes = distilled.row_notes
+    table = Table("label", *(distilled.columns or {}), *notes, show_lines=True)
     for row in range(len(distilled)):
         label = distilled.classes[distilled.hard_labels[row]]
         if distilled.is_soft:
             label = " ".join(f"{p:.3f}" for p in distilled.labels[row])
         texts = (column[row] for column in (distilled.columns or {}).values())
-        table.add_row(*(_plain(text) for text in (label, *texts)))
+        numbers = (f"{of[row]:.3g}" for of in notes.values())
+        table.add_row(*(_plain(text) for text in (label, *texts)), *numbers)
     console.print(table)
     opened.close()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.core.assets import ModelSpec
-from benchmark.core.encoders import EncoderSpec
+from benchmark.core.encoders import PROMPTED, EncoderSpec
 from benchmark.core.errors import InputError, did_you_mean
 from benchmark.core.task import METRICS, Task
 from benchmark.core.toml_file import TomlFile
@@ -155,7 +155,10 @@ class Catalogue:
         return _look_up(self.models, "model", name)
 
     def encoder(self, name: str) -> EncoderSpec:
-        """Look up an encoder."""
+        """Look up an encoder; `NAME-prompt` is `NAME` with a prompt, unless it is defined."""
+        plain = name.removesuffix(PROMPTED)
+        if name not in self.encoders and plain in self.encoders:
+            return self.encoders[plain].prompted()
         return _look_up(self.encoders, "encoder", name)
 
     def _add(self, file: TomlFile) -> None:
@@ -229,11 +232,11 @@ class Catalogue:
                 )
         for name, suite in self.suites.items():
             where = f"suite.{name}"
-            if suite.encoder is not None and suite.encoder not in self.encoders:
-                hint = did_you_mean(suite.encoder, list(self.encoders))
-                raise file.error(
-                    f"[{where}]: unknown encoder {suite.encoder!r}.{hint}", where, "encoder"
-                )
+            if suite.encoder is not None:
+                try:
+                    self.encoder(suite.encoder)
+                except InputError as error:
+                    raise file.error(f"[{where}]: {error}", where, "encoder") from error
             for task_name in suite.tasks:
                 if task_name not in self.tasks:
                     hint = did_you_mean(task_name, list(self.tasks))

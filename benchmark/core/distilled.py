@@ -39,6 +39,8 @@ class DistilledSet:
     rows : positions of the examples in the training pool, for selectors; not part of the hash.
     notes : numbers that the method found on the way (seconds of a phase, a loss), for the record of
         the set's making; neither hashed nor saved with the set.
+    row_notes : numbers that the method found of each row, n of each name; saved with the set, not
+        part of the hash.
 
     Raises `InputError` when labels and texts disagree in number, a label is unknown, a text is
     blank, or soft labels do not sum to 1 (within 1e-3).
@@ -51,6 +53,7 @@ class DistilledSet:
     recipe: Mapping[str, Any] | None = None
     rows: tuple[int, ...] | None = None
     notes: Mapping[str, float] = field(default_factory=dict, compare=False)
+    row_notes: Mapping[str, Sequence[float]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of_texts(
@@ -62,6 +65,7 @@ class DistilledSet:
         rows: Sequence[int] | None = None,
         recipe: Mapping[str, Any] | None = None,
         notes: Mapping[str, float] | None = None,
+        row_notes: Mapping[str, Sequence[float]] | None = None,
     ) -> DistilledSet:
         """Make a text-level set; labels are class indices (n,) or probabilities (n, C)."""
         return cls(
@@ -71,6 +75,7 @@ class DistilledSet:
             rows=None if rows is None else tuple(int(row) for row in rows),
             recipe=recipe,
             notes=dict(notes or {}),
+            row_notes={name: [float(v) for v in of] for name, of in (row_notes or {}).items()},
         )
 
     def __post_init__(self) -> None:
@@ -119,6 +124,11 @@ class DistilledSet:
         elif self.labels.min() < 0 or self.labels.max() >= n_classes:
             outside = self.labels[(self.labels < 0) | (self.labels >= n_classes)]
             raise InputError(f"label {outside[0]} is outside the {n_classes} classes of the task")
+        for name, numbers in self.row_notes.items():
+            if len(numbers) != len(self.labels):
+                raise InputError(
+                    f"row note {name!r}: {len(numbers)} numbers, {len(self.labels)} labels"
+                )
         for name, texts in (self.columns or {}).items():
             if len(texts) != len(self.labels):
                 raise InputError(f"column {name!r}: {len(texts)} texts, {len(self.labels)} labels")
@@ -201,6 +211,8 @@ class DistilledSet:
                 "rows": self.rows,
                 "hard_labels": None if self.is_soft else self.labels.tolist(),
             }
+            if self.row_notes:
+                head["row_notes"] = {name: list(of) for name, of in self.row_notes.items()}
             head["check"] = _check_sum(head)
             (temporary / "set.json").write_text(json.dumps(head))
             # A folder cannot be renamed over another one: a kill between these two lines leaves
@@ -234,6 +246,7 @@ class DistilledSet:
                 arrays=arrays,
                 recipe=head["recipe"],
                 rows=None if head["rows"] is None else tuple(head["rows"]),
+                row_notes=head.get("row_notes", {}),
             )
             intact = (
                 loaded.content_hash == head["hash"]

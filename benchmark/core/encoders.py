@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from benchmark.core.assets import load_encoder, load_tokenizer, model_fingerprint
+from benchmark.core.assets.modules import Dense, Modules, read_modules
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, combine
 from benchmark.core.services import Columns
@@ -22,6 +23,9 @@ TOKENS_PER_BATCH = 8_192
 ROWS_PER_CHUNK = 1_024  # the tokenizer keeps a hundred bytes a token until a chunk is done
 POOLINGS = ("mean", "cls", "words")
 DTYPES = ("float32", "bfloat16", "float16")
+
+PROMPTED, PROMPT = "-prompt", "Main topic or tone of a text, one of {classes}: "
+"""Ending of an encoder's name that asks for this after its prefix (DaLLME, table 3)."""
 
 Progress = Callable[[int, int], None]
 
@@ -36,6 +40,9 @@ class EncoderSpec:
     before each first text; in it, `{classes}` stands for the task's class names, which makes it a
     prompt of the task. An `endpoint` is the name by which a server knows its model; its features
     have `dimension` numbers.
+
+    A folder of sentence-transformers says how it is pooled, and `pooling` must agree; its dense
+    layers come between pooling and `normalise`.
     """
 
     name: str
@@ -65,8 +72,24 @@ class EncoderSpec:
         settings = {k: v for k, v in asdict(self).items() if k not in ("name", "model")}
         if folder is not None:
             del settings["endpoint"], settings["dimension"]
-        files = "" if folder is None else model_fingerprint(folder)
-        return combine(canonical_json(settings), files)
+        if folder is None:
+            return combine(canonical_json(settings), "")
+        after = self.modules(folder).fingerprint
+        return combine(canonical_json(settings), model_fingerprint(folder), *filter(None, [after]))
+
+    def modules(self, folder: Path) -> Modules:
+        """What follows the transformer; raises `InputError` where the model is pooled otherwise."""
+        found = read_modules(folder)
+        if self.pooling != "words" and found.pooling not in ("", self.pooling):
+            raise InputError(
+                f"encoder {self.name!r}: pooling is {self.pooling!r}, but {folder} says that its "
+                f"model is pooled by {found.pooling!r}"
+            )
+        return found
+
+    def prompted(self) -> EncoderSpec:
+        """The encoder with a prompt of the task, under the name `NAME-prompt`."""
+        return replace(self, name=self.name + PROMPTED, prefix=self.prefix + PROMPT)
 
     def for_classes(self, classes: Sequence[str]) -> EncoderSpec:
         """Put the names of a task's classes into the prefix, where it asks for them."""
@@ -106,6 +129,7 @@ class Encoder:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Weights in bfloat16, not autocast: without gradients autocast casts them at every call.
         self.model = load_encoder(folder).to(self.device, getattr(torch, spec.dtype))
+        self.dense = [_layer(layer).to(self.device) for layer in spec.modules(folder).dense]
 
     def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:
         """Return features of n texts (or pairs), float32, shape (n, d).
@@ -115,7 +139,8 @@ class Encoder:
         """
         fields = self._tokenise([list(column) for column in columns.values()])
         lengths = np.array([len(ids) for ids in fields["input_ids"]])
-        features = np.empty((len(lengths), self.model.config.hidden_size), dtype=np.float32)
+        size = self.dense[-1][0].out_features if self.dense else self.model.config.hidden_size
+        features = np.empty((len(lengths), size), dtype=np.float32)
 
         def one(rows: np.ndarray) -> int:
             batch = {name: [values[i] for i in rows] for name, values in fields.items()}
@@ -156,9 +181,24 @@ class Encoder:
         else:
             mask = batch["attention_mask"][..., None].to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        with torch.inference_mode():
+            for layer in self.dense:
+                pooled = layer(pooled)
         if self.spec.normalise:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         return pooled.cpu().numpy()
+
+
+def _layer(dense: Dense) -> Any:
+    """A dense layer as torch has it, in float32: pooled features are."""
+    from torch import from_numpy, nn
+
+    shape = reversed(dense.weight.shape)
+    linear = nn.utils.skip_init(nn.Linear, *shape, bias=dense.bias is not None)
+    linear.weight.data = from_numpy(np.array(dense.weight, dtype=np.float32))
+    if dense.bias is not None:
+        linear.bias.data = from_numpy(np.array(dense.bias, dtype=np.float32))
+    return nn.Sequential(linear, getattr(nn, dense.activation)())
 
 
 class WordAverages:

@@ -58,7 +58,9 @@ class Method(ABC):
     (parameters with which the conformance suite runs it: those that make it a matter of seconds),
     `needs` (cores and share of a GPU that making a set or learning takes on a cluster),
     `seeded_as` (draws the random numbers of the method of that name, so that what both learn alike
-    is learned once; by default its own name), `reads_groups` (uses the group of each training row,
+    is learned once; by default its own name), `draws_rows` (makes each example of a class from
+    another of its rows, so that a class with fewer rows than the budget is refused before any work;
+    selectors do), `reads_groups` (uses the group of each training row,
     so that a task must have groups; they are then part of its sets' keys), `note` (what whoever
     reads a table should know of it, in a sentence; pages show it beside the parameters).
     """
@@ -71,6 +73,7 @@ class Method(ABC):
     version: ClassVar[int] = 1
     toy: ClassVar[Mapping[str, Any]] = {}
     seeded_as: ClassVar[str] = ""
+    draws_rows: ClassVar[bool] = False
     reads_groups: ClassVar[bool] = False
     note: ClassVar[str] = ""
     needs: ClassVar[Needs] = Needs()
@@ -154,6 +157,8 @@ class Method(ABC):
 
 class Selector(Method):
     """Picks real examples, class by class."""
+
+    draws_rows = True
 
     @abstractmethod
     def select(self, pool: Pool, size: int, rng: np.random.Generator) -> Sequence[int]:

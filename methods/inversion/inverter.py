@@ -18,12 +18,12 @@ from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
 from methods.inversion.model import Corrector, ZeroStep
 from methods.inversion.writer import Writer, own_writer, t5_writer
+from methods.language_models.foresight import SHORTEST_ROW
 
 TINY = "tiny"
 DESCRIPTION = "inverter.json"
 ZERO, CORRECTOR = "zero.safetensors", "corrector.safetensors"
 LAYERS, WIDTH, HEADS, INNER = 2, 256, 4, 512
-SHORTEST = 8
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,10 @@ def new_inverter(
     Raises `BenchmarkError` for a length that leaves no room for a text.
     """
     n_columns = len(pool.text_columns)
-    if max_length < SHORTEST * n_columns:
-        raise BenchmarkError(f"max_length is {max_length} tokens, less than {SHORTEST} for a text")
+    if max_length < SHORTEST_ROW * n_columns:
+        raise BenchmarkError(
+            f"max_length is {max_length} tokens, less than {SHORTEST_ROW} for a text"
+        )
     with isolated_torch_rng(seed):
         if name == TINY:
             writer = own_writer(pool, max_length)

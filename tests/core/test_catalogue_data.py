@@ -1,5 +1,6 @@
 """The catalogue's data files hang together: names meet, pins are commits, values are sound."""
 
+import dataclasses
 import re
 import tomllib
 from dataclasses import fields
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import benchmark
+from benchmark.core.catalogue import Catalogue
+from benchmark.core.errors import InputError
 from benchmark.core.task import METRICS, Carve, Task
 
 FOLDER = Path(benchmark.__file__).parent / "catalogue"
@@ -191,3 +194,13 @@ def test_protocol(name):
     assert min(entry["sets"], entry["seeds"], *entry["dpc"]) > 0
     assert entry["dpc"] == sorted(set(entry["dpc"]))
     assert 0 < entry["resample"] <= 1
+
+
+@pytest.mark.parametrize("name", ["minilm", "e5-base-v2", "glove-300d", "openai-ada-002"])
+def test_any_encoder_has_a_form_with_a_prompt(name):
+    catalogue = Catalogue.load()
+    plain, prompted = catalogue.encoder(name), catalogue.encoder(f"{name}-prompt")
+    assert prompted.prefix == plain.prefix + "Main topic or tone of a text, one of {classes}: "
+    assert prompted == dataclasses.replace(plain, name=prompted.name, prefix=prompted.prefix)
+    with pytest.raises(InputError, match="unknown encoder 'minilmm-prompt'"):
+        catalogue.encoder("minilmm-prompt")

@@ -1,12 +1,15 @@
 """Features are what a plain forward pass of the model gives, however texts are batched."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from benchmark.core import encoders, threads
 from benchmark.core.encoders import Encoder, EncoderSpec, WordAverages, length_batches
@@ -15,6 +18,7 @@ from benchmark.core.errors import InputError
 quick = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 VOCABULARY = "a the film movie plot was is good great fine bad poor dull"
 WORDS = VOCABULARY.split()
+DENSE = "2_Dense/model.safetensors"
 SPEC = EncoderSpec("tiny", "tiny", dtype="float32", max_length=16)
 
 
@@ -44,6 +48,91 @@ def plain(folder, columns, spec):
         pooled = hidden[0] if spec.pooling == "cls" else hidden.mean(0)
         features.append(pooled / pooled.norm() if spec.normalise else pooled)
     return torch.stack(features).numpy()
+
+
+def as_sentence_transformers(source, folder, pooling, dense=None, *, old=True):
+    """Copy a model and say what follows it, as sentence-transformers writes it down."""
+    shutil.copytree(source, folder)
+    kinds = ["Transformer", "Pooling", *(["Dense"] if dense is not None else []), "Normalize"]
+    modules = [
+        {"path": f"{i}_{kind}" if i else "", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    modes = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+    modes["max"] = "pooling_mode_max_tokens"
+    told = {mode: name == pooling for name, mode in modes.items()}
+    told = told if old else {"pooling_mode": pooling}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(told))
+    if dense is not None:
+        (folder / "2_Dense").mkdir()
+        activation = "torch.nn.modules.activation.Tanh"
+        described = json.dumps({"activation_function": activation})
+        (folder / "2_Dense" / "config.json").write_text(described)
+        save_file(dense, folder / "2_Dense" / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_layers_of_a_sentence_transformer(tiny_bert, tmp_path, bias):
+    rng = np.random.default_rng(0)
+    dense = {"linear.weight": rng.normal(size=(5, 16)).astype(np.float32)}
+    if bias:
+        dense["linear.bias"] = rng.normal(size=5).astype(np.float32)
+    folder = as_sentence_transformers(tiny_bert, tmp_path / "m", "mean", dense)
+    columns = {"one": sentences(7)}
+    before = torch.random.get_rng_state()
+    features = Encoder(SPEC, folder).encode(columns)
+    assert torch.equal(before, torch.random.get_rng_state())
+    pooled = plain(tiny_bert, columns, dataclasses.replace(SPEC, normalise=False))
+    expected = np.tanh(pooled @ dense["linear.weight"].T + dense.get("linear.bias", 0))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    first = SPEC.fingerprint(folder)
+    save_file({**dense, "linear.weight": 2 * dense["linear.weight"]}, folder / DENSE)
+    assert SPEC.fingerprint(folder) != first != SPEC.fingerprint(tiny_bert)
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize(("told", "taken"), [("cls", "mean"), ("mean", "cls"), ("max", "mean")])
+def test_a_model_that_is_pooled_otherwise_is_refused(tiny_bert, tmp_path, told, taken, old):
+    folder = as_sentence_transformers(tiny_bert, tmp_path / "m", told, old=old)
+    spec = dataclasses.replace(SPEC, pooling=taken)
+    with pytest.raises(InputError, match=f"pooling is '{taken}', but .* pooled by '{told}|max"):
+        spec.fingerprint(folder)
+    if told != "max":
+        agreed = dataclasses.replace(SPEC, pooling=told)
+        assert agreed.fingerprint(folder) == agreed.fingerprint(tiny_bert), "keys stay as they are"
+
+
+def test_a_module_that_is_not_known_is_refused(tiny_bert, tmp_path):
+    folder = as_sentence_transformers(tiny_bert, tmp_path / "m", "mean")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[-1]["type"] = "sentence_transformers.models.CNN"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InputError, match="the module 'CNN' is none of"):
+        Encoder(SPEC, folder)
+
+
+def test_of_an_encoder_decoder_the_encoder_reads(tiny_bert, tmp_path):
+    from transformers import AutoTokenizer, T5Config, T5EncoderModel, T5ForConditionalGeneration
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2}
+    T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **sizes)).save_pretrained(
+        tmp_path
+    )
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(tmp_path)
+    texts = sentences(5)
+    features = Encoder(SPEC, tmp_path).encode({"one": texts})
+    model = T5EncoderModel.from_pretrained(tmp_path).eval()
+    for text, row in zip(texts, features, strict=True):
+        ids = tokenizer(text, truncation=True, max_length=16, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            mean = model(input_ids=ids).last_hidden_state[0].mean(0)
+        np.testing.assert_allclose(row, (mean / mean.norm()).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])

@@ -6,7 +6,14 @@ had raises `UnavailableError` with every place that was tried.
 """
 
 from benchmark.core.assets.downloads import Download, ToFetchError, sizes
-from benchmark.core.assets.files import ModelSpec, model_files, model_fingerprint, packaged_path
+from benchmark.core.assets.files import (
+    ModelSpec,
+    is_seq2seq,
+    is_word_vectors,
+    model_files,
+    model_fingerprint,
+    packaged_path,
+)
 from benchmark.core.assets.models import (
     load_causal_lm,
     load_classifier,
@@ -24,6 +31,8 @@ __all__ = [
     "Download",
     "ModelSpec",
     "ToFetchError",
+    "is_seq2seq",
+    "is_word_vectors",
     "load_causal_lm",
     "load_classifier",
     "load_encoder",

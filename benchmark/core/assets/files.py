@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -74,6 +75,19 @@ def model_files(folder: Path) -> list[Path]:
 def model_fingerprint(folder: Path) -> str:
     """Hash a model's files; equal wherever they came from, so that caches are shared."""
     return combine(*(f"{path.name}:{sha256_file(path)}" for path in model_files(folder)))
+
+
+def is_word_vectors(folder: Path) -> bool:
+    """Whether a model's folder holds word vectors, and no transformer."""
+    if _word_tokenizer(folder) is not None:
+        return True
+    return not (folder / "config.json").is_file() and gguf_file(folder) is None
+
+
+def is_seq2seq(folder: Path) -> bool:
+    """Whether a model's folder holds an encoder-decoder, as T5 is."""
+    config = folder / "config.json"
+    return config.is_file() and bool(json.loads(config.read_text()).get("is_encoder_decoder"))
 
 
 def _word_tokenizer(folder: Path) -> Path | None:

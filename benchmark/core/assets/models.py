@@ -75,11 +75,13 @@ def load_seq2seq(folder: Path) -> Any:
 
 
 def load_encoder(folder: Path) -> Any:
-    """Load a model's body in float32, in evaluation mode."""
-    from transformers import AutoModel
+    """Load a model's body in float32, in evaluation mode; of an encoder-decoder the encoder."""
+    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
     with quiet_transformers():
-        return AutoModel.from_pretrained(folder, local_files_only=True, dtype="float32").eval()
+        return kind.from_pretrained(folder, local_files_only=True, dtype="float32").eval()
 
 
 def load_classifier(folder: Path, n_classes: int) -> Any:

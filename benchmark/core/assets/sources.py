@@ -17,6 +17,7 @@ from benchmark.core.assets.files import (
     model_files,
     packaged_path,
 )
+from benchmark.core.assets.modules import DENSE_FILES, MODULE_FILES
 from benchmark.core.assets.parts import unpacked
 from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.keys import sha256_file
@@ -100,7 +101,7 @@ class Assets:
             root = self.directory / "models"
             folder = root / spec.hub
             if is_model(folder, spec):
-                for path in model_files(folder):
+                for path in [*model_files(folder), *sorted(folder.glob(DENSE_FILES))]:
                     check_manifest(root, path.relative_to(root).as_posix())
                 _check_weights(folder, spec)
                 return folder, tried
@@ -121,7 +122,7 @@ class Assets:
 
     def _hub_model(self, spec: ModelSpec, tried: list[str]) -> Path:
         weights = HUB_WEIGHTS.get(spec.weights, spec.weights)
-        patterns = list(spec.files) or [*MODEL_FILES, weights]
+        patterns = list(spec.files) or [*MODEL_FILES, weights, *MODULE_FILES]
         try:
             from huggingface_hub import snapshot_download
 

@@ -87,6 +87,22 @@ def test_the_nearest_free_row():
     assert nearest_rows(features, centres).tolist() == [2, 3, 1, 0]
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3])
+@pytest.mark.parametrize("whole", [True, False])
+def test_nearest_rows_are_those_of_the_plain_loop(scale, whole):
+    """With many ties (coordinates are small whole numbers), and with none."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(300, 12)) if not whole else rng.integers(0, 3, size=(300, 4))
+    features = (scale * features).astype(np.float32)
+    centres = features[rng.integers(0, 300, 200)] * np.float32(0.9)
+    free, expected = np.ones(300, dtype=bool), []
+    for centre in centres:
+        distances = np.where(free, np.linalg.norm(features - centre, axis=1), np.inf)
+        expected.append(int(distances.argmin()))
+        free[expected[-1]] = False
+    assert nearest_rows(features, centres).tolist() == expected
+
+
 def test_the_sphere_decides_between_inner_and_outer_rows():
     # The mean of the rows is (.55, .56), nearest to the third of them. Scaled to their mean length
     # of .93 it is (.65, .67), and the fourth is nearer.

@@ -7,9 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
+from benchmark.core.distilled import DistilledSet
 from benchmark.core.errors import BenchmarkError, InputError
 from benchmark.core.journal import Journal
 from benchmark.core.method import METHODS, Budget
+from benchmark.core.outline import Outline
 from benchmark.core.seeding import numpy_generator
 from benchmark.core.states import preparation_facts, prepare_state
 from benchmark.testing import parametrize_with_method_checks
@@ -106,8 +108,13 @@ def test_the_control_takes_the_same_centroids(pool, tmp_path, monkeypatch):
 
 
 def test_a_set_says_how_near_its_texts_are_to_their_centroids(pool, tmp_path):
-    notes = a_set(method := build(), pool, prepared(method, pool, tmp_path)).notes
-    assert -1 <= notes["centroid_cosine_least"] <= notes["centroid_cosine"] <= 1
+    made = a_set(method := build(), pool, prepared(method, pool, tmp_path))
+    made.save(tmp_path / "set")
+    cosines = DistilledSet.load(tmp_path / "set").row_notes["centroid_cosine"]
+    assert len(cosines) == len(made)
+    assert made.notes["centroid_cosine"] == pytest.approx(np.mean(cosines))
+    assert made.notes["centroid_cosine_least"] == min(cosines) >= -1
+    assert max(cosines) <= 1 + 1e-6
 
 
 def test_an_encoder_of_another_dimension_is_named(pool, tmp_path):
@@ -118,14 +125,14 @@ def test_an_encoder_of_another_dimension_is_named(pool, tmp_path):
         a_set(build(), pool, state)
 
 
-def test_what_cannot_be_done_is_said(pool, tmp_path):
+def test_what_cannot_be_done_is_said(pool, pairs, tmp_path):
     state = prepared(build(), pool, tmp_path)
     with pytest.raises(BenchmarkError, match=r"class 'class b'.*12 examples are fewer than 13"):
         a_set(build(), pool, state, dpc=13)
     with pytest.raises(BenchmarkError, match="no example at all"):
         a_set(build(), pool, state, dpc=0)
-    with pytest.raises(BenchmarkError, match="max_length is 5 tokens"):
-        prepared(build(max_length=5), pool, tmp_path)
+    with pytest.raises(BenchmarkError, match="max_length is 15 tokens"):  # for two texts
+        prepared(build(max_length=15), pairs, tmp_path)
     for params, words in (
         ({"beam": 0}, "beam is 0"),
         ({"corrections": -1}, "corrections is -1"),
@@ -149,3 +156,14 @@ def test_presets():
     }  # fmt: skip
     gmm = METHODS.build("dallme-gmm").params()
     assert gmm == {**paper.params(), "clustering": "gmm"}
+
+
+def test_what_cannot_be_is_refused_before_any_work(tiny_t5, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    outline = Outline((5, 5), models={"t5-base": tiny_t5, "minilm": tmp_path})
+    budget = Budget.dpc(2, 2)
+    assert build(inverter="t5-base").refuses(outline, budget) == ""
+    assert build(inverter="tiny").refuses(outline, budget) == ""
+    assert "'minilm' is no encoder-decoder" in build(inverter="minilm").refuses(outline, budget)
+    with pytest.raises(InputError, match="max_length is 7; it must be 8 or more"):
+        build(max_length=7)
