@@ -97,7 +97,9 @@ def test_balancing_thins_every_cell_to_the_smallest():
     assert sorted(zip(labels[rows], groups[rows], strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-def test_a_set_starts_from_rows_that_are_trained_on_each_once(monkeypatch):
+@pytest.fixture
+def begun(monkeypatch):
+    """What an optimisation begins with: it is stopped there by `KeyboardInterrupt`."""
     from methods.bilevel import learnable, outer
 
     begun = {}
@@ -116,6 +118,30 @@ def test_a_set_starts_from_rows_that_are_trained_on_each_once(monkeypatch):
 
     monkeypatch.setattr(outer, "OuterLoop", Loop)
     monkeypatch.setattr(learnable, "Learnable", Start)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("balance", "equal"), [("none", None), ("class", "labels"), ("class-group", "cells")]
+)
+def test_training_rows_are_thinned_until_classes_are_equal(begun, balance, equal):
+    pool = grouped(300)
+    few = np.flatnonzero((pool.labels == 0) | (np.arange(300) % 3 == 0))
+    pool = pool.subset(few)
+    method = METHODS.build("fair-tdd", {**TOY, "balance": balance, "selection_rows": 20})
+    with pytest.raises(KeyboardInterrupt):
+        method.distil(pool, Budget.dpc(2, 2), numpy_generator(1))
+    training = begun["training"]
+    labels, groups = pool.labels[training], pool.groups[training]
+    of_class = np.bincount(labels)
+    of_cell = np.bincount(2 * groups + labels)
+    whole = len(pool) - len(begun["selection"])
+    assert (len(training) == whole) == (balance == "none")
+    assert (len(set(of_class)) == 1) == (equal is not None)
+    assert (len(set(of_cell)) == 1) == (equal == "cells")
+
+
+def test_a_set_starts_from_rows_that_are_trained_on_each_once(begun):
     pool = grouped(100)
     features = np.asarray(pool.embed("x"))
     method = METHODS.build("fair-tdd", {**TOY, "balance": "class-group"})

@@ -96,6 +96,18 @@ def written(made, wanted=2):
     return made._write(0, wanted, examples, "", None, 0)
 
 
+@pytest.mark.parametrize(("weight", "chosen"), [(0.2, "new 85"), (0.0, "old 90")])
+def test_what_is_not_yet_told_counts_in_the_choice_among_answers(weight, chosen):
+    """Representativeness .90 against .85; of the first all is told, of the second nothing."""
+    made = condensing([99], Answers("1. old 90", "1. new 85"), coverage_weight=weight, answers=2)
+    known = lambda texts: np.array([[0.9, 0.1] if t.startswith("old") else [0.0, 1.0]  # noqa: E731
+                                    for t in made.heard])  # fmt: skip
+    read = made.rewards.read
+    made.rewards.read = lambda columns: setattr(made, "heard", columns["text"]) or read(columns)
+    examples = {name: [("Row 0 99",)] for name in CLASSES}
+    assert made._write(0, 1, examples, "", known, 0) == [(chosen,)]
+
+
 def test_copies_of_real_rows_are_left_out_and_counted():
     copies = "1. row  0 99\n2. OTHER 1 0\n3. row 0 95\n4. new 90"
     made = condensing([99, 85], Answers(copies))

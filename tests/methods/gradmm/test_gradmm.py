@@ -104,6 +104,22 @@ def test_the_small_writer_reads_no_row_that_is_ranked_on(pool, tmp_path, monkeyp
     assert not set(read) & set(ranked)
 
 
+def test_rows_are_ranked_on_others_than_they_were_written_from(pool, tmp_path, monkeypatch):
+    seen = {"match": set(), "rank": set()}
+    gradient = gradmm.GradMM.gradient
+
+    def spied(self, learner, rows, label, rng, use):
+        seen[use].update(rows.indices.tolist())
+        return gradient(self, learner, rows, label, rng, use)
+
+    monkeypatch.setattr(gradmm.GradMM, "gradient", spied)
+    prepare_state(build(**PROMPT), pool, tmp_path / "state", seed=3)
+    assert seen["match"] | seen["rank"] == set(pool.indices.tolist())
+    assert not seen["match"] & seen["rank"]
+    assert seen["match"]
+    assert seen["rank"]
+
+
 def test_as_many_rows_as_candidates_are_refused_before_any_work():
     outline = Outline((10, 10))
     for name in ("gradmm", "gradmm-dp"):

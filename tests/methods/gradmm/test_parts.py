@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from benchmark.core.errors import InputError
 from methods.gradient_matching.closed_form import LastLayer, mean_cosine, row_cosines
+from methods.readable import admm
 from methods.readable.admm import ADMMPlan, Reading, write_rows
 from methods.readable.candidates import Candidate, choose
 from methods.readable.learners import ClassifierLearner, PromptLearner
@@ -203,6 +204,47 @@ def test_alternating_steps_turn_the_gradient_towards_the_wanted_one(pool):
         return np.mean(rows)
 
     assert cosine(10) > cosine(0) + 0.05
+
+
+class Nearest:
+    """Projects on the tokens nearest to embeddings, and keeps what it was asked."""
+
+    def __init__(self, table):
+        self.table, self.asked = table, []
+
+    def project(self, embeddings, before, between):
+        self.asked.append([part.detach().clone() for part in embeddings])
+        return [torch.cdist(part, self.table[None]).argmin(2) for part in embeddings]
+
+
+@pytest.mark.parametrize("rho", [0.02, 5.0])
+def test_alternating_steps_are_those_of_the_paper(pool, rho):
+    """Z, X and L written out: what is projected is X + L / rho, and the best X in the end."""
+    learner = ClassifierLearner(pool.services.model("x"), 2, 3)
+    wanted = torch.randn(learner.gradient_shape, generator=torch.Generator().manual_seed(3))
+    plan, shape = ADMMPlan(4, 3, 0.05, rho, 1), (2, [5])
+    projector = Nearest(learner.table)
+    write_rows(learner, projector, wanted, 1, shape, Reading([], []), plan, 7)
+
+    (x,) = admm._begin(learner, wanted, 1, shape, 1, 7)
+    x.requires_grad_()
+    dual, adam = torch.zeros_like(x), torch.optim.Adam([x], 0.05)
+    asked, tried = [], []
+    for _ in range(4):
+        asked.append((x + dual / rho).detach().clone())
+        z = learner.table[torch.cdist(asked[-1], learner.table[None]).argmin(2)]
+        for _ in range(3):
+            distance = 1 - mean_cosine(wanted, learner.layer([x], 1))
+            loss = distance + rho / 2 * (x - z + dual / rho).square().sum()
+            tried.append((float(loss.detach()), x.detach().clone()))
+            (x.grad,) = torch.autograd.grad(loss, [x])
+            torch.nn.utils.clip_grad_norm_([x], 1.0)
+            adam.step()
+        dual = dual + rho * (x - z).detach()
+    asked.append(min(tried, key=lambda pair: pair[0])[1])
+    assert len(projector.asked) == len(asked)
+    for (mine,), theirs in zip(projector.asked, asked, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
 
 
 def a(distance, agrees=True, text=None):
