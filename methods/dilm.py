@@ -183,11 +183,12 @@ class DiLM(VanillaLM):
     def _match(
         self, pool: Pool, folder: Path, start: Path, bank: Path, rng: np.random.Generator
     ) -> None:
+        from benchmark.core.finetune.pretrained import set_dropout
         from methods.gradient_matching.held_out import HeldOut, note_change
         from methods.gradient_matching.matching import Matching
         from methods.gradient_matching.teacher import representative_sets
         from methods.language_models.generator import load
-        from methods.language_models.pretraining import GENERATOR, set_dropout
+        from methods.language_models.pretraining import GENERATOR
 
         counts, least = pool.class_counts(), 2
         if counts.min() < least:

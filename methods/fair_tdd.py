@@ -88,6 +88,8 @@ class FairTDD(Method):
             self, 1, "hidden", "steps", "batch", "passes", "evaluate_every", "selection_rows"
         )
         require_at_least(self, 0, "adversary")
+        if self.adversary:
+            require_at_least(self, 2, "batch")  # of one row nothing can be told about groups
         require_positive(self, "learning_rate", "inner_rate")
 
     @property

@@ -17,6 +17,8 @@ from benchmark.core.parameters import require_at_least, require_positive
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.threads import fixed_threads
+from methods.language_models.foresight import TINY_CONTEXT
+from methods.readable.room import LONGEST, ROOM
 
 if TYPE_CHECKING:
     import torch
@@ -165,6 +167,8 @@ class GradMM(Method):
             "inner_steps", "starts", "writer_steps",
         )  # fmt: skip
         require_at_least(self, 0, "length")
+        if self.length > LONGEST - ROOM:
+            raise ValueError(f"length is {self.length}; a text has at most {LONGEST - ROOM} tokens")
         require_positive(self, "learning_rate", "rho")
         for name in ("share", "selection"):
             if not 0 < getattr(self, name) <= (1 if name == "share" else 0.5):
@@ -211,10 +215,14 @@ class GradMM(Method):
         return (self.encoder,) if self.filter == "features" else ()
 
     def refuses(self, outline: Outline, budget: Budget) -> str:
-        """A set of as many rows of a class as candidates of it are written, or of more.
+        """Label words that are not one a class; as many rows of a class as candidates are written.
 
-        All sets would be the same one.
+        With so many rows all sets would be the same one.
         """
+        n_classes = len(outline.class_counts)
+        if self.words and len(self.words) != n_classes:
+            words = ", ".join(self.words)
+            return f"words: {len(self.words)} label words for {n_classes} classes: {words}"
         most = max(budget.per_class, default=0)
         if most < self.candidates:
             return ""
@@ -239,17 +247,21 @@ class GradMM(Method):
 
     def prepare(self, pool: Pool, rng: np.random.Generator, folder: Path) -> None:
         """Write the candidates of every class and rank them; a killed try is gone on with."""
+        from methods.readable.opening import open_learner
         from methods.readable.tiny_writer import tiny_writer
         from methods.readable.writing import Writing
 
         seed = int(rng.integers(2**63))
+        with fixed_threads():
+            learner = open_learner(self, pool, seed)  # what is wrong is told before training
         split = self.split(pool, numpy_generator(seed_of("readable-split", seed=seed)))
         writer = None
         if self.writer == TINY:
             model = pool.services.model(self.learner)
-            writer = tiny_writer(split[0], folder, model, self.writer_steps, 4 * self.length)
+            longest = min(4 * self.length, TINY_CONTEXT)
+            writer = tiny_writer(split[0], folder, model, self.writer_steps, longest)
         with fixed_threads():
-            Writing(self, pool, split, folder, writer, seed).run()
+            Writing(self, pool, learner, split, folder, writer, seed).run()
 
     def distil(
         self, pool: Pool, budget: Budget, rng: np.random.Generator, state: Path | None = None

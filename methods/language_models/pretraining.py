@@ -12,6 +12,7 @@ import torch
 
 from benchmark.core.checkpoint import Weights
 from benchmark.core.finetune.batches import training_batches
+from benchmark.core.finetune.pretrained import set_dropout
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.pool import Pool
 from benchmark.core.seeding import numpy_generator, seed_of
@@ -145,12 +146,3 @@ def mean_loss(model: Any, rows: Sequence[np.ndarray], precision: str) -> float:
         total += float(likelihood(model, rows[start : start + 64], precision).per_token.sum())
     model.train(training)
     return total / len(rows)
-
-
-def set_dropout(model: Any, probability: float) -> None:
-    """Give every dropout of a model one probability; attention keeps its own in its modules."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = probability
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = probability

@@ -21,11 +21,10 @@ from benchmark.core.pool import Pool
 from benchmark.core.seeding import isolated_torch_rng
 from methods.gradient_matching.closed_form import LastLayer
 from methods.language_models.generator import device
+from methods.readable.room import LONGEST, ROOM
 from methods.readable.vocabulary import label_tokens
 
 TOKENS_AT_ONCE = 2048
-LONGEST, ROOM = 512, 32
-"""Tokens of a row, and those of them that are for what stands around a text."""
 
 
 class GradientLearner(ABC):

@@ -15,6 +15,7 @@ from methods.language_models.pretraining import GENERATOR
 from methods.readable.admm import Reading
 from methods.readable.learners import ClassifierLearner, GradientLearner, PromptLearner
 from methods.readable.projection import Projector
+from methods.readable.room import LONGEST
 from methods.readable.vocabulary import may_begin, words_of_classes, writable
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 
 def open_learner(method: GradMM, pool: Pool, seed: int) -> GradientLearner:
-    """Load the learner; raises `InputError` where it is not of the kind that the method needs."""
+    """Load the learner.
+
+    Raises `InputError` where it is not of the kind that the method needs, has no token for a label
+    word, or reads no rows of the length that is asked for.
+    """
     folder = pool.services.model(method.learner)
     try:
-        if method.head == "classifier":
-            return ClassifierLearner(folder, len(pool.classes), seed % 2**32)
-        words = words_of_classes(pool.classes, method.words)
-        return PromptLearner(folder, method.learner, words, method.prompt, method.vocabulary)
+        learner = _loaded(method, folder, pool, seed)
     except InputError:
         raise
     except (OSError, ValueError, AttributeError) as error:
@@ -37,6 +39,32 @@ def open_learner(method: GradMM, pool: Pool, seed: int) -> GradientLearner:
             f"learner {method.learner!r} is no {kind} that can be read: "
             f"{str(error).splitlines()[0][:150]}"
         ) from error
+    _check_length(method, pool, learner)
+    return learner
+
+
+def _loaded(method: GradMM, folder: Path, pool: Pool, seed: int) -> GradientLearner:
+    if method.head == "classifier":
+        return ClassifierLearner(folder, len(pool.classes), seed % 2**32)
+    words = words_of_classes(pool.classes, method.words)
+    return PromptLearner(folder, method.learner, words, method.prompt, method.vocabulary)
+
+
+def _check_length(method: GradMM, pool: Pool, learner: GradientLearner) -> None:
+    columns = len(pool.text_columns)
+    around = max(
+        sum(map(len, learner.pieces(label, columns))) for label in range(len(pool.classes))
+    )
+    most = min(
+        getattr(learner.model.config, "max_position_embeddings", None) or LONGEST,
+        learner.tokenizer.model_max_length,
+    )
+    wanted = columns * method.length + around
+    if method.length and wanted > most:
+        raise InputError(
+            f"{method.name}: length is {method.length}, so that a row has {wanted} tokens with "
+            f"what stands around its texts, and learner {method.learner!r} reads at most {most}"
+        )
 
 
 def open_projector(

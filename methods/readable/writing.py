@@ -17,8 +17,8 @@ from methods.gradient_matching.closed_form import row_cosines
 from methods.language_models.sampling import columns_of
 from methods.readable.admm import write_rows
 from methods.readable.candidates import Candidate, save, write_json
-from methods.readable.learners import PromptLearner
-from methods.readable.opening import open_learner, open_projector
+from methods.readable.learners import GradientLearner, PromptLearner
+from methods.readable.opening import open_projector
 
 if TYPE_CHECKING:
     from methods.gradmm import GradMM
@@ -31,16 +31,16 @@ Row = list[np.ndarray]
 class Writing:
     """One task's candidates; a killed try leaves its batches in `folder`, and they are taken up.
 
-    `split` are the rows to write from and those to rank on; `writer` is the part of a small
-    language model, if the method has one.
+    `learner` is the one whose gradients are matched. `split` are the rows to write from and those
+    to rank on; `writer` is the part of a small language model, if the method has one.
     """
 
     def __init__(
-        self, method: GradMM, pool: Pool, split: tuple[Pool, Pool], folder: Path,
-        writer: Path | None, seed: int,
+        self, method: GradMM, pool: Pool, learner: GradientLearner, split: tuple[Pool, Pool],
+        folder: Path, writer: Path | None, seed: int,
     ) -> None:  # fmt: skip
         self.method, self.pool, self.folder, self.seed = method, pool, folder, seed
-        self.learner = open_learner(method, pool, seed)
+        self.learner = learner
         self.projector, self.readings = open_projector(method, pool, self.learner, writer)
         self.matched, self.ranked = split
         self.journal = Journal(folder)

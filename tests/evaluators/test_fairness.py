@@ -32,6 +32,14 @@ def test_measures_are_their_definition(seed):
     assert found == {"tpr_gap": pytest.approx(gap), "worst_group": pytest.approx(worst)}
 
 
+@pytest.mark.parametrize("groups", [[0, 0, 0, 0], [0, 0, 1, 1]])
+def test_where_nothing_can_be_compared_there_is_no_gap(groups):
+    """One group alone, or each class in a group of its own."""
+    labels = np.array([0, 0, 1, 1])
+    found = fairness(np.array([0, 1, 1, 1]), labels, np.array(groups), 2)
+    assert found.keys() == {"worst_group"}
+
+
 def test_two_groups_and_a_class_that_one_lacks():
     labels = np.array([0, 0, 0, 0, 1, 1])
     predictions = np.array([0, 0, 0, 1, 1, 0])

@@ -50,12 +50,7 @@ class Pretrained:
 
     def set_dropout(self, probability: float) -> None:
         """Give every dropout of the model the same probability."""
-        for module in self.model.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = probability
-            for name in ("attention_dropout", "activation_dropout", "classifier_dropout"):
-                if isinstance(getattr(module, name, None), float):
-                    setattr(module, name, probability)
+        set_dropout(self.model, probability)
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -83,6 +78,16 @@ class Pretrained:
             if self.fresh.intersection(own):
                 modules.append(module)
         return modules
+
+
+def set_dropout(model: nn.Module, probability: float) -> None:
+    """Give every dropout of a model one probability: some families keep theirs as numbers."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+        for name in ("dropout", "attention_dropout", "activation_dropout", "classifier_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, probability)
 
 
 def held(folder: Path, n_classes: int) -> Pretrained:

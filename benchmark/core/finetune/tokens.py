@@ -73,8 +73,9 @@ def tokenise(tokenizer: Any, columns: Mapping[str, Sequence[str]], max_length: i
     """Tokenise one or two text columns with special tokens; pairs are encoded as pairs.
 
     Where a tokenizer puts nothing between the texts of a pair, as those of causal language models
-    do, they are joined by a line break. Too long inputs lose tokens at the end of their longer text
-    (`longest_first`).
+    do, they are joined by a line break. A text of no token at all, as a blank one is to these, is
+    one end token: a model reads something of every row. Too long inputs lose tokens at the end of
+    their longer text (`longest_first`).
     """
     texts = list(columns.values())
     if len(texts) == 2 and not _parts_pairs(tokenizer):
@@ -89,8 +90,8 @@ def tokenise(tokenizer: Any, columns: Mapping[str, Sequence[str]], max_length: i
             padding=False,
             return_attention_mask=False,
         )
-        ids.extend(encoded["input_ids"])
-        types.extend(encoded.get("token_type_ids", ()))
+        ids.extend(row or [_end(tokenizer)] for row in encoded["input_ids"])
+        types.extend(row or [0] for row in encoded.get("token_type_ids", ()))
     offsets = _offsets(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
     total = int(offsets[-1])
     flat = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=total)
@@ -99,6 +100,11 @@ def tokenise(tokenizer: Any, columns: Mapping[str, Sequence[str]], max_length: i
     return Ragged(
         flat, np.fromiter(chain.from_iterable(types), dtype=np.int8, count=total), offsets
     )
+
+
+def _end(tokenizer: Any) -> int:
+    ends = (tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id, 0)
+    return next(end for end in ends if end is not None)
 
 
 def _parts_pairs(tokenizer: Any) -> bool:

@@ -99,6 +99,35 @@ def test_what_the_head_reads_is_the_last_token(folder):
     assert torch.allclose(inputs @ pretrained.model.score.weight.T.detach(), logits, atol=1e-4)
 
 
+def test_blank_texts_are_predicted_like_an_end_token(folder):
+    pretrained, engine = begun(folder)
+    tokenizer = pretrained.tokenizer
+    blank = tokenise(tokenizer, {"text": ["", "  "]}, 64)
+    assert blank.ids.tolist() == [tokenizer.eos_token_id] * 2
+    alone = engine.predict(blank)
+    mixed = engine.predict(tokenise(tokenizer, {"text": ["", "good film", ""]}, 64))
+    np.testing.assert_allclose(mixed[[0, 2]], alone, atol=1e-5)
+    with torch.no_grad():
+        states = pretrained.model.base_model(input_ids=torch.tensor([[tokenizer.eos_token_id]]))[0]
+        np.testing.assert_allclose(alone[0], pretrained.model.score(states[0, -1]), atol=1e-4)
+
+
+def test_the_recipes_dropout_is_every_family_s(folder):
+    pretrained, _ = begun(folder)
+    ids = torch.randint(3, 9, (4, 6), generator=torch.Generator().manual_seed(0))
+    model, found = pretrained.model.train(), {}
+    try:
+        for probability in (0.0, 0.5):
+            pretrained.set_dropout(probability)
+            with isolated_torch_rng(1), torch.no_grad():
+                once, again = (model(input_ids=ids).logits for _ in range(2))
+            found[probability] = torch.equal(once, again)
+    finally:
+        pretrained.set_dropout(0.0)
+        model.eval()
+    assert found == {0.0: True, 0.5: False}
+
+
 def test_training_learns_a_word(folder):
     pretrained, engine = begun(folder, 2)
     texts = sentences(24, low=3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmark.availability import structural_mismatch
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, InputError
 from benchmark.core.feature_network import FeatureNetwork
 from benchmark.core.learner import Run, TestTexts, build_learner
 from benchmark.core.method import METHODS, Budget
@@ -119,6 +119,12 @@ def begun(monkeypatch):
     monkeypatch.setattr(outer, "OuterLoop", Loop)
     monkeypatch.setattr(learnable, "Learnable", Start)
     return begun
+
+
+def test_a_batch_of_one_row_tells_nothing_of_groups():
+    with pytest.raises(InputError, match="batch is 1; it must be 2 or more"):
+        METHODS.build("fair-tdd", {**TOY, "batch": 1})
+    assert METHODS.build("fair-tdd", {**TOY, "batch": 1, "adversary": 0}).batch == 1
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,39 @@ def test_a_parameter_that_would_change_nothing_is_refused(params, words):
         build(**params)
 
 
+def test_words_and_lengths_are_checked_before_anything_is_trained(pool, tmp_path, monkeypatch):
+    from methods.readable import tiny_writer
+
+    words = {"words": ["bando", "some", "very"]}
+    why = build(**PROMPT, **words).refuses(Outline((9, 9)), Budget.dpc(2, 2))
+    assert why == "words: 3 label words for 2 classes: bando, some, very"
+    with pytest.raises(InputError, match="length is 481; a text has at most 480 tokens"):
+        build(length=481)
+    monkeypatch.setattr(tiny_writer, "train_language_model", None)  # whoever calls it fails
+    tiny = {**PROMPT, "writer": "tiny", "writer_steps": 4}
+    for params, said in (
+        ({"words": ["zz", "some"]}, "no tokens for the label word 'zz'"),
+        ({"length": 480}, "length is 480, so that a row has 48. tokens with what stands around"),
+    ):
+        with pytest.raises(InputError, match=said):
+            prepare_state(build(**{**tiny, **params}), pool, tmp_path / "state", seed=3)
+
+
+def test_a_small_writer_reads_no_more_than_it_can(pool, tmp_path, monkeypatch):
+    from methods.readable import tiny_writer
+
+    asked = []
+    train = tiny_writer.train_language_model
+    monkeypatch.setattr(
+        tiny_writer,
+        "train_language_model",
+        lambda pool, plan, *rest: asked.append(plan.max_length) or train(pool, plan, *rest),
+    )
+    monkeypatch.setattr(gradmm, "TINY_CONTEXT", 60)
+    prepare_state(build(length=20), pool, tmp_path / "state", seed=3)
+    assert asked == [60]
+
+
 def test_what_a_reader_must_mend_is_said(pool, tmp_path):
     with pytest.raises(InputError, match="no tokens for the label word 'great'"):
         a_set(build(**PROMPT, words=["bando", "great"]), pool, tmp_path / "a")
