@@ -72,8 +72,13 @@ class Order:
         return self._adapters[key]
 
     def _things(self, job: Job) -> list[Thing]:
-        """What a job reads that is made once for all: features of a task, a prepared state."""
-        things = [("features", job.task, encoder) for encoder in self.adapter(job).encoders]
+        """What a job reads that is made once for all: features of a task, a prepared state.
+
+        A training reads those of the test split, and of the pool those of the rows of its set.
+        """
+        splits = ("pool",) if isinstance(job, SetJob) else ("test", "pool")
+        encoders = self.adapter(job).encoders
+        things = [("features", job.task, name, split) for name in encoders for split in splits]
         if isinstance(job, SetJob) and job.state_folder is not None:
             folder: Path = job.state_folder
             if not folder.is_dir():

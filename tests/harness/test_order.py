@@ -52,6 +52,27 @@ def test_features_are_made_by_the_first_that_needs_them() -> None:
     assert startable(order) == [second]
 
 
+def test_features_of_the_test_split_are_made_by_the_first_training() -> None:
+    """A set that was made with the same encoder has made those of the pool alone."""
+    first, jobs = set_job("herding"), [train_job("probe"), train_job("probe")]
+    jobs.append(set_job("herding", index=1))
+    order = Order([first, *jobs])
+    assert startable(order) == [first], "what the first makes, all of them read"
+    order.ended(first)
+    assert startable(order) == [jobs[0], jobs[2]]
+    order.ended(jobs[0])
+    assert startable(order) == [jobs[1]]
+
+
+def test_what_becomes_possible_later_comes_after_all_else() -> None:
+    sets, later = [set_job("random", index=i) for i in range(2)], [[train_job("tfidf-lr")], []]
+    order = Order(sets, lambda: later.pop(0))
+    assert [order.next(), order.next()] == sets
+    assert len(later) == 2, "nothing is asked for while something else can start"
+    assert isinstance(order.next(), TrainJob)
+    assert order.next() is None
+
+
 def test_a_probe_waits_for_its_features_and_a_later_stage_does_not() -> None:
     jobs = [train_job("probe"), train_job("tfidf-lr"), train_job("probe")]
     order = Order(jobs)
