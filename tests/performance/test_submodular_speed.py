@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmark.core.seeding import numpy_generator
 from methods import centroids
-from methods.centroids import Clustering
+from methods.centroids import Clustering, nearest_rows
 from methods.submodular_functions import FacilityLocation, lazy_greedy, unit_rows
 
 pytestmark = pytest.mark.performance
@@ -75,6 +75,28 @@ def test_lazy_greedy_against_all_gains(capsys):
         )
     assert chosen.tolist() == expected
     assert peak < 0.3 * slow_peak
+    assert slow / fast >= FLOOR
+
+
+def test_nearest_rows_against_all_differences(capsys):
+    """As for IMDB at one percent: a class of 12,500 rows and 125 centres."""
+    features = embeddings(12_500, 384, 300)
+    centres = (features[:125] + features[125:250]) / 2
+
+    def plain_loop() -> list[int]:
+        free, found = np.ones(len(features), dtype=bool), []
+        for centre in centres:
+            distances = np.where(free, np.linalg.norm(features - centre, axis=1), np.inf)
+            found.append(int(distances.argmin()))
+            free[found[-1]] = False
+        return found
+
+    with threadpool_limits(1):
+        slow, expected = seconds_of(plain_loop)
+        fast, chosen = seconds_of(lambda: nearest_rows(features, centres))
+    with capsys.disabled():
+        print(f"\nnearest rows of {len(centres)} centres: {slow / fast:.1f} times as fast")
+    assert chosen.tolist() == expected
     assert slow / fast >= FLOOR
 
 
