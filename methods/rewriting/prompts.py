@@ -10,7 +10,8 @@ PART = "|||"
 WORDS = 60
 """Words of an example that a prompt shows."""
 OTHERS, OTHER_CLASSES = 2, 6
-_NUMBERED = re.compile(r"^\s*\(?\d+\s*[.):-]\s*(.+)$")
+_NUMBERED = re.compile(r"^\s*\(?\d+\s*[.):-](?!\d)\s*(.+)$")
+_AGAIN = re.compile(r"^\(?\d+[.)]\s+(.+)$")
 _LISTED = re.compile(r"^\s*[-*•]\s+(.+)$")
 QUOTES = "\"'“”‘’"
 _ABOUT = re.compile(r"\b(?:class(?:es)?|classifiers?|examples?)\b", re.IGNORECASE)
@@ -79,10 +80,11 @@ def read_answer(answer: str, columns: int) -> tuple[list[Row], int]:
     """Find the rows in an answer; returns them and how many lines were no row.
 
     Lines with a number count, or with a dash where none has a number, or else all lines. Quotation
-    marks around a text are taken off.
+    marks around a text are taken off, and a second number, as small models write it ("3. 1. ...").
     """
     lines = [line for line in answer.splitlines() if line.strip()]
     found = [match[1] for line in lines if (match := _NUMBERED.match(line))]
+    found = [_unnumbered(line) for line in found]
     found = found or [match[1] for line in lines if (match := _LISTED.match(line))] or lines
     rows, odd = [], 0
     for line in found:
@@ -92,6 +94,12 @@ def read_answer(answer: str, columns: int) -> tuple[list[Row], int]:
         else:
             odd += 1
     return rows, odd
+
+
+def _unnumbered(text: str) -> str:
+    while match := _AGAIN.match(text):
+        text = match[1]
+    return text
 
 
 def is_of_the_task(row: Row, classes: Sequence[str]) -> bool:
