@@ -166,7 +166,9 @@ class Condensing:
             ]
             most, parted = self.plan.tokens * wanted, self.pool.is_pair
             for last in self.writer.answers(prompt, seeds, most, parted):
-                rows, odd = read_answer(last.whole_lines, len(self.pool.text_columns))
+                rows, odd = read_answer(
+                    last.whole_lines, len(self.pool.text_columns), self.pool.classes
+                )
                 faults["of another form"] += odd
                 answers.append(self._judged(rows, label, known, taken, faults))
             chosen = _best(answers, wanted)

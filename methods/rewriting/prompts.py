@@ -76,15 +76,16 @@ def features_prompt(examples: Mapping[str, Sequence[Row]]) -> str:
     )
 
 
-def read_answer(answer: str, columns: int) -> tuple[list[Row], int]:
+def read_answer(answer: str, columns: int, classes: Sequence[str] = ()) -> tuple[list[Row], int]:
     """Find the rows in an answer; returns them and how many lines were no row.
 
     Lines with a number count, or with a dash where none has a number, or else all lines. Quotation
-    marks around a text are taken off, and a second number, as small models write it ("3. 1. ...").
+    marks around a text are taken off, a second number, as small models write it ("3. 1. ..."), and
+    the name of one of the `classes` in brackets before a row: prompts show other classes' rows so.
     """
     lines = [line for line in answer.splitlines() if line.strip()]
     found = [match[1] for line in lines if (match := _NUMBERED.match(line))]
-    found = [_unnumbered(line) for line in found]
+    found = [_unnumbered(line, classes) for line in found]
     found = found or [match[1] for line in lines if (match := _LISTED.match(line))] or lines
     rows, odd = [], 0
     for line in found:
@@ -96,9 +97,11 @@ def read_answer(answer: str, columns: int) -> tuple[list[Row], int]:
     return rows, odd
 
 
-def _unnumbered(text: str) -> str:
+def _unnumbered(text: str, classes: Sequence[str]) -> str:
     while match := _AGAIN.match(text):
         text = match[1]
+    for name in classes:
+        text = re.sub(rf"^\({re.escape(name)}\)\s*(?=\S)", "", text, flags=re.IGNORECASE)
     return text
 
 
