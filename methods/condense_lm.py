@@ -89,7 +89,7 @@ class CondenseLM(Method):
     """
 
     uses_external_lm = True
-    version = 5
+    version = 6
 
     writer: str = "endpoint:gpt-4o"
     rewards: Literal["finetuned", "frozen"] = "finetuned"

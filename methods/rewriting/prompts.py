@@ -85,11 +85,10 @@ def read_answer(answer: str, columns: int, classes: Sequence[str] = ()) -> tuple
     """
     lines = [line for line in answer.splitlines() if line.strip()]
     found = [match[1] for line in lines if (match := _NUMBERED.match(line))]
-    found = [_unnumbered(line, classes) for line in found]
     found = found or [match[1] for line in lines if (match := _LISTED.match(line))] or lines
     rows, odd = [], 0
     for line in found:
-        texts = tuple(part.strip().strip(QUOTES).strip() for part in line.split(PART))
+        texts = tuple(_bare(part, classes) for part in line.split(PART))
         if len(texts) == columns and all(texts):
             rows.append(texts)
         else:
@@ -97,11 +96,15 @@ def read_answer(answer: str, columns: int, classes: Sequence[str] = ()) -> tuple
     return rows, odd
 
 
-def _unnumbered(text: str, classes: Sequence[str]) -> str:
-    while match := _AGAIN.match(text):
-        text = match[1]
-    for name in classes:
-        text = re.sub(rf"^\({re.escape(name)}\)\s*(?=\S)", "", text, flags=re.IGNORECASE)
+def _bare(text: str, classes: Sequence[str]) -> str:
+    """A text without what stands round it, in whatever order a model has put that there."""
+    before = ""
+    while text != before:
+        before, text = text, text.strip().strip(QUOTES).strip()
+        if match := _AGAIN.match(text):
+            text = match[1]
+        for name in classes:
+            text = re.sub(rf"^\({re.escape(name)}\)\s*(?=\S)", "", text, flags=re.IGNORECASE)
     return text
 
 

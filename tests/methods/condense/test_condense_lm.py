@@ -230,8 +230,9 @@ def test_answers_are_read_in_the_forms_that_models_give_them():
     assert read_answer(numbered, 1) == ([("One text.",), ("Two texts",), ("three",)], 0)
     assert read_answer("1. 2. a\n2. (1) b\n3. 7:10 c", 1)[0] == [("a",), ("b",), ("7:10 c",)]
     named = "1. (Positive) fun\n2. (negative) 2. dull\n3. (positive)"
-    found = [("fun",), ("2. dull",), ("(positive)",)]
+    found = [("fun",), ("dull",), ("(positive)",)]
     assert read_answer(named, 1, ("negative", "positive"))[0] == found
+    assert read_answer('- 2. a\n- "(1) b"\n- 3. "c"', 1)[0] == [("a",), ("b",), ("c",)]
     assert read_answer("1. a\n3:10 to Yuma", 1)[0] == [("a",)], "a time is no number of a line"
     assert read_answer("- a\n- b", 1) == ([("a",), ("b",)], 0)
     assert read_answer("plain line\n\nanother", 1) == ([("plain line",), ("another",)], 0)
