@@ -33,7 +33,7 @@ class EDA(Generator):
     words have none. Neighbours may be antonyms (`good` and `bad` are), so that an edited row may
     have left its class more often than with the original's synonyms. With `synonyms = "none"` only
     swaps and deletions are made. The libraries nlpaug and textaugment take synonyms from WordNet
-    through nltk, whose data no package has. The original drops punctuation and capitals; here they
+    through nltk, whose data are a download apart. The original drops punctuation and capitals; here they
     stay.
 
     Parameters
