@@ -33,8 +33,8 @@ class EDA(Generator):
     words have none. Neighbours may be antonyms (`good` and `bad` are), so that an edited row may
     have left its class more often than with the original's synonyms. With `synonyms = "none"` only
     swaps and deletions are made. The libraries nlpaug and textaugment take synonyms from WordNet
-    through nltk, whose data are a download apart. The original drops punctuation and capitals; here they
-    stay.
+    through nltk, whose data are a download apart. The original drops punctuation and capitals; here
+    they stay.
 
     Parameters
     ----------
