@@ -56,6 +56,35 @@ def test_the_order_of_jobs_changes_no_row(world, finished, tmp_path, registries,
     pd.testing.assert_frame_equal(rows_in(tmp_path), expected)
 
 
+class Counting(Silent):
+    """Keeps of every stage how many steps it was said to have, and how many were done."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[int]] = {}
+
+    def stage(self, words: str, total: int) -> None:
+        self.stages.setdefault(words, [0, 0])[0] = total
+
+    def advance(self, words: str) -> None:
+        self.stages[words][1] += 1
+
+
+def test_progress_ends_at_its_total_though_sets_fail(world, tmp_path, registries, monkeypatch):
+    """Nothing is trained on a set that failed, which is known only once it has."""
+    (flag := tmp_path / "flag").touch()
+    monkeypatch.setenv("TOY_FLAG", str(flag))
+    config = LibraryConfig(tmp_path / "s", world.assets, True, (world.tasks,))
+    library, opened, reporter = Library(config), Store(tmp_path / "s"), Counting()
+    options = Options("toy", methods=("random", "flagged"), learners=("tfidf-lr", "coin"))
+    executor = choose_local(config, library, 1, Limits())
+    summary = Runner(opened, executor, reporter).run(make_plan(options, library))
+    opened.close()
+    assert summary.failed
+    assert {words.split(": ")[1] for words in reporter.stages} == {"distil", "train"}
+    for words, (total, done) in reporter.stages.items():
+        assert done == total > 0, words
+
+
 def test_a_cell_is_trained_while_sets_of_others_are_made(
     world, tmp_path, cli, rows_in, monkeypatch
 ) -> None:
