@@ -96,8 +96,10 @@ def test_a_cell_waits_for_its_own_sets_alone(cells, tmp_path, monkeypatch) -> No
     store = Store(tmp_path / "empty")
     todos = [Todo(slow, 1, 1), Todo(quick, 1, 3)]
     walls = [forecast(todos, store, workers).seconds for workers in (1, 2)]
+    alone = forecast([Todo(slow, 1, 3)], store, 2).seconds
     store.close()
     assert walls == [70, 40], "three trainings go on beside the slow set"
+    assert alone == 60, "its own wait for it"
 
 
 def test_the_plan_says_how_many_cells_have_no_measured_cost(world, store, tmp_path, cli) -> None:
