@@ -45,7 +45,10 @@ RUN = ["run", "--suite", "toy"]
         ([*RUN, "--config", "no-such.toml"], "no-such.toml: cannot be read"),
         ([*RUN, "--dpc", "41"], "class 'bad' has 40 training examples, fewer than DPC 41"),
         ([*RUN, "--dpc", "33", "--methods", "herding"], "(32 in a resampled pool), fewer than"),
-        ([*RUN, "--dpc", "41", "--methods", "eda"], "fewer than DPC 41, which 'eda' would draw"),
+        (
+            [*RUN, "--dpc", "41", "--methods", "eda", "--set", "eda.synonyms=none"],
+            "fewer than DPC 41, which 'eda' would draw",
+        ),
         ([*RUN, "--dpc", "41", "--methods", "dallme-cpu"], "which 'dallme-cpu' would draw"),
         ([*RUN, "--methods", "eda", "--set", "eda.synonyms=tiny"], "'tiny' is a transformer"),
         (["plan", "--suite", "toy", "--why", "mood/random"], "write it as TASK/METHOD/DPC/LEARNER"),
