@@ -189,6 +189,26 @@ def test_a_changed_file_is_told(curves, drawn, suffix, change, message) -> None:
     assert message in difference(curves, {**drawn, suffix: change(drawn[suffix])})
 
 
+def moved(svg: bytes, by: float) -> bytes:
+    """Move each point of an SVG's paths, and rename its clip paths as bounds of their own would."""
+    svg = re.sub(rb"([ML]) ([\d.]+) ", lambda at: b"%s %.6f " % (at[1], float(at[2]) + by), svg)
+    return re.sub(rb'(id="|#)(p[0-9a-f]{10})\b', rb"\1p0\2", svg)
+
+
+def test_the_last_bits_of_another_processor_are_no_change(curves, drawn) -> None:
+    elsewhere = moved(drawn[".svg"], 1e-6)
+    assert b'id="p0p' in elsewhere and elsewhere != drawn[".svg"]
+    assert difference(curves, {**drawn, ".svg": elsewhere}) == ""
+    assert "svg was changed" in difference(curves, {**drawn, ".svg": moved(drawn[".svg"], 0.1)})
+
+
+def test_a_curve_in_the_clip_path_of_another_is_a_change(curves, drawn) -> None:
+    used = re.findall(rb"url\(#(p[0-9a-f]{10})\)", drawn[".svg"])
+    first, other = used[0], next(name for name in used if name != used[0])
+    swapped = drawn[".svg"].replace(b"url(#%s)" % first, b"url(#%s)" % other, 1)
+    assert "svg was changed" in difference(curves, {**drawn, ".svg": swapped})
+
+
 def test_files_of_another_version_are_known_by_the_hash_of_their_data(curves, drawn) -> None:
     def aged(body: bytes) -> bytes:
         return re.sub(rb"matplotlib [\d.]+", b"matplotlib 3.0.0", body)
