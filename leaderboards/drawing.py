@@ -101,7 +101,7 @@ def _same_strokes(a: bytes, b: bytes) -> bool:
     one, other = (NUMBER.split(_numbered_names(body)) for body in (a, b))
     return len(one) == len(other) and all(
         # Every second piece is a number: what lies between must be the same to the letter.
-        abs(float(x) - float(y)) <= 0.01 if place % 2 else x == y
+        x == y or (place % 2 and abs(float(x) - float(y)) <= 0.01)
         for place, (x, y) in enumerate(zip(one, other, strict=True))
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leaderboards import build_leaderboard, check_published, merge, render, render_published
-from leaderboards.drawing import COLOURS, _canvas, _ranks, difference, draw, look
+from leaderboards.drawing import COLOURS, _canvas, _ranks, _same_strokes, difference, draw, look
 from leaderboards.figures import CurvePanel, Figure, RankPanel
 from leaderboards.page import make_page
 
@@ -197,9 +197,16 @@ def moved(svg: bytes, by: float) -> bytes:
 
 def test_the_last_bits_of_another_processor_are_no_change(curves, drawn) -> None:
     elsewhere = moved(drawn[".svg"], 1e-6)
-    assert b'id="p0p' in elsewhere and elsewhere != drawn[".svg"]
+    assert b'id="p0p' in elsewhere
+    assert elsewhere != drawn[".svg"]
     assert difference(curves, {**drawn, ".svg": elsewhere}) == ""
     assert "svg was changed" in difference(curves, {**drawn, ".svg": moved(drawn[".svg"], 0.1)})
+
+
+def test_what_looks_like_a_number_beyond_all_is_itself(curves, drawn) -> None:
+    same = drawn[".svg"].replace(b"</svg>", b"<!-- 12e5678 --></svg>")
+    assert _same_strokes(same, same)
+    assert not _same_strokes(same, same.replace(b"12e5678", b"12e5679"))
 
 
 def test_a_curve_in_the_clip_path_of_another_is_a_change(curves, drawn) -> None:
