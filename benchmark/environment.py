@@ -1,4 +1,4 @@
-"""What a run was computed with: versions and device, without anything that names a machine."""
+"""What a run was computed with: versions, device, precision; nothing that names a machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from typing import Any
 
+from benchmark.core.precision import computed_in, name_of
 from benchmark.core.threads import usable_cores
 
 PACKAGES = (
@@ -31,18 +32,23 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.system(),
         "device": describe_device(),
+        "bfloat16 computed in": _low_precision(),
         "versions": versions,
     }
 
 
+def _low_precision() -> str:
+    import torch
+
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    return name_of(computed_in("bfloat16", kind))
+
+
 def describe_device() -> str:
     """Name the GPU that torch sees, else the CPU cores this process may use, and their kind."""
-    try:
-        import torch
+    import torch
 
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_name(0)
-    except ImportError:
-        pass
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
     cores = usable_cores()
     return f"CPU, {cores} core{'s' * (cores > 1)}, {platform.machine()}"

@@ -11,6 +11,14 @@ sys.path.insert(0, str(Path(__file__).parent / "reference"))
 
 
 @pytest.fixture
+def bfloat16_here(monkeypatch):
+    """Compute bfloat16 in itself, also where a machine would take float32 in its place."""
+    from benchmark.core import precision
+
+    monkeypatch.setattr(precision, "has_bfloat16", lambda kind: True)
+
+
+@pytest.fixture
 def one_thread(monkeypatch):
     """Tiny matrices gain nothing from threads and lose much where tests share the cores."""
     import torch

@@ -16,6 +16,7 @@ from benchmark.core.assets import load_encoder, load_tokenizer, model_fingerprin
 from benchmark.core.assets.modules import Dense, Modules, read_modules
 from benchmark.core.errors import InputError
 from benchmark.core.keys import canonical_json, combine
+from benchmark.core.precision import computed_in
 from benchmark.core.services import Columns
 from benchmark.core.threads import at_once
 
@@ -36,7 +37,8 @@ class EncoderSpec:
 
     `pooling` of a transformer's hidden states is `mean` (over real tokens) or `cls` (the first
     one); `words` takes the mean of word vectors instead. `normalise` scales to unit L2 norm.
-    `dtype` is the precision of weights and activations; features are kept in float32. `prefix` goes
+    `dtype` is the precision of weights and activations (of bfloat16 float32 where a machine has no
+    instructions for it, see `precision`); features are kept in float32. `prefix` goes
     before each first text; in it, `{classes}` stands for the task's class names, which makes it a
     prompt of the task. An `endpoint` is the name by which a server knows its model; its features
     have `dimension` numbers.
@@ -128,7 +130,7 @@ class Encoder:
         self.tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Weights in bfloat16, not autocast: without gradients autocast casts them at every call.
-        self.model = load_encoder(folder).to(self.device, getattr(torch, spec.dtype))
+        self.model = load_encoder(folder).to(self.device, computed_in(spec.dtype, self.device))
         self.dense = [_layer(layer).to(self.device) for layer in spec.modules(folder).dense]
 
     def encode(self, columns: Columns, progress: Progress | None = None) -> np.ndarray:

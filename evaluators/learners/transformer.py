@@ -35,8 +35,9 @@ class Transformer(Learner):
     Recipe `dilm`, the default: AdamW at 1e-4, 200 steps, linear warm-up over the first half, cosine
     to 0 over the second; gradient norm clipped at 1.0; dropout 0.1 everywhere; batches of
     min(64, n) rows, shuffled each epoch, the last short batch dropped; texts truncated at 512
-    tokens, sentence pairs encoded as pairs; bfloat16 autocast. The weights of the last step are
-    evaluated: nothing is selected. Soft labels are trained on by cross-entropy with probabilities.
+    tokens, sentence pairs encoded as pairs; bfloat16 autocast (float32 on machines without it). The
+    weights of the last step are evaluated: nothing is selected. Soft labels are trained on by
+    cross-entropy with probabilities.
 
     Weight decay is 0.01, none on biases and layer norms. The paper gives no exception for the
     learner; its released code makes this one for the language model, and it is the convention of

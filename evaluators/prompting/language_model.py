@@ -13,6 +13,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from benchmark.core.assets import load_causal_lm, load_tokenizer
+from benchmark.core.precision import computed_in, name_of
 from evaluators.prompting.labels import ROOT, LabelTree
 
 # What a model does to logits after its output layer, which is read here directly.
@@ -134,11 +135,12 @@ class LanguageModel:
 @lru_cache(maxsize=1)
 def held(folder: Path, precision: str) -> LanguageModel:
     """Return the model in `folder`, on the GPU if there is one; the last one is kept."""
-    model = load_causal_lm(folder, precision)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_causal_lm(folder, name_of(computed_in(precision, device)))
     for name in RESCALING:
         if getattr(model.config, name, None) not in (None, 1.0):
             raise ValueError(f"{folder.name}: a model with {name} is not known how to read")
-    model.requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+    model.requires_grad_(False).to(device)
     longest = getattr(model.config, "max_position_embeddings", None)
     known = inspect.signature(model.base_model.forward).parameters
     return LanguageModel(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmark.core.precision import autocast
 from methods.inversion.inverter import Inverter
 
 ROWS = 128
@@ -130,8 +131,7 @@ class Inversion:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.inverter.zero.device)
 
     def _autocast(self) -> torch.autocast:
-        kind = self.inverter.zero.device.type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return autocast(self.precision, self.inverter.zero.device)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from benchmark.core.finetune.batches import training_batches
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.journal import Journal
 from benchmark.core.pool import Pool
+from benchmark.core.precision import autocast
 from benchmark.core.seeding import numpy_generator, seed_of
 from methods.inversion.arrays import kept
 from methods.inversion.correction import Inversion, Texts, trimmed
@@ -178,9 +179,9 @@ def _train(
 
     def backward(batch: np.ndarray, parts: int) -> float:
         tokens, total = sum(len(rows.ids[i]) for i in batch), 0.0
-        kind = next(model.parameters()).device.type
+        device = next(model.parameters()).device
         for part in np.array_split(batch, parts):
-            with torch.autocast(kind, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            with autocast(recipe.precision, device):
                 loss = loss_of(part) / tokens
             loss.backward()
             total += float(loss.detach())

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from benchmark.core.precision import autocast
+
 LINE = 256
 """Least tokens that a packed line holds. Attention is quadratic in it, padding falls with it."""
 
@@ -54,7 +56,7 @@ def likelihood(model: Any, rows: Sequence[np.ndarray], precision: str) -> Likeli
     device = next(model.parameters()).device
     ids = torch.from_numpy(lines.ids).to(device)
     given = {"position_ids": torch.from_numpy(lines.positions).to(device)} if packed else {}
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(precision, device):
         logits = model(input_ids=ids, use_cache=False, **given).logits
     owner = torch.from_numpy(lines.owner).to(device).reshape(-1)
     predicting = (owner >= 0).nonzero().squeeze(1)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.precision import computed_in
 from benchmark.core.seeding import torch_generator
 from methods.language_models.generator import Generator
 
@@ -63,8 +64,8 @@ class Sampler:
     def __init__(self, generator: Generator, top_p: float, precision: str) -> None:
         self.serialiser = generator.serialiser
         model = generator.model
-        if precision == "bfloat16":
-            model = copy.deepcopy(model).to(torch.bfloat16)
+        if (dtype := computed_in(precision, generator.device)) is not torch.float32:
+            model = copy.deepcopy(model).to(dtype)
         self.model = model.eval()
         self.top_p = top_p
         self.device = generator.device

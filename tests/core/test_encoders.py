@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from benchmark.core import encoders, threads
+from benchmark.core import encoders, precision, threads
 from benchmark.core.encoders import Encoder, EncoderSpec, WordAverages, length_batches
 from benchmark.core.errors import InputError
 
@@ -149,6 +149,7 @@ def test_equal_to_a_plain_forward_pass(tiny_bert, pooling, normalise, prefix, pa
     np.testing.assert_allclose(features, plain(tiny_bert, columns, spec), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("bfloat16_here")
 def test_settings_change_the_features(tiny_bert):
     columns = {"one": sentences(6)}
     specs = [
@@ -165,6 +166,16 @@ def test_settings_change_the_features(tiny_bert):
     np.testing.assert_allclose(features[5], features[0], atol=0.05)
     renamed = dataclasses.replace(SPEC, name="other", model="other")
     assert renamed.fingerprint(tiny_bert) == SPEC.fingerprint(tiny_bert)
+
+
+def test_without_its_instructions_bfloat16_is_float32(tiny_bert, monkeypatch):
+    columns = {"one": sentences(6)}
+    monkeypatch.setattr(precision, "has_bfloat16", lambda kind: False)
+    low, full = (
+        Encoder(dataclasses.replace(SPEC, dtype=dtype), tiny_bert).encode(columns)
+        for dtype in ("bfloat16", "float32")
+    )
+    assert (low == full).all()
 
 
 @pytest.mark.parametrize("budget", [1, 40, 10**6])

@@ -21,6 +21,7 @@ from benchmark.core.finetune.engines import engine_for  # noqa: E402
 from benchmark.core.finetune.pretrained import held  # noqa: E402
 from benchmark.core.finetune.recipe import Recipe  # noqa: E402
 from benchmark.core.finetune.tokens import tokenise  # noqa: E402
+from benchmark.core.precision import computed_in  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng  # noqa: E402
 from evaluators.scoring import score  # noqa: E402
 
@@ -48,8 +49,9 @@ def seconds(action):
 
 def matrix_rate(tokens):
     """Measured bfloat16 products of the model's widest layer, in FLOP/s."""
-    x = torch.randn(tokens, 384).bfloat16()
-    weight = torch.randn(1536, 384).bfloat16()
+    dtype = computed_in("bfloat16", "cpu")
+    x = torch.randn(tokens, 384, dtype=dtype)
+    weight = torch.randn(1536, 384, dtype=dtype)
     times = [seconds(lambda: torch.nn.functional.linear(x, weight)) for _ in range(50)]
     return 2 * tokens * 384 * 1536 / statistics.median(times)
 

@@ -23,6 +23,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy  # noqa: E402
 from benchmark.core.assets import load_classifier, packaged_path  # noqa: E402
 from benchmark.core.library import Library, LibraryConfig  # noqa: E402
 from benchmark.core.method import METHODS  # noqa: E402
+from benchmark.core.precision import autocast  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
 from methods.gradient_matching.closed_form import row_weights  # noqa: E402
 from methods.gradient_matching.learners import Bank, MatchingLearner  # noqa: E402
@@ -67,7 +68,7 @@ class PlainStep:
 
     def losses(self, texts, labels):
         batch = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("bfloat16", "cpu"):
             logits = self.learner(**batch).logits
         return cross_entropy(logits.float(), labels, reduction="none")
 
@@ -82,7 +83,7 @@ class PlainStep:
         labels = torch.full_like(ids, -100)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = labels[place, : len(row)] = torch.from_numpy(row)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("bfloat16", "cpu"):
             logits = self.generator.model(input_ids=ids).logits
         nll = cross_entropy(
             logits[:, :-1].float().transpose(1, 2), labels[:, 1:], reduction="none"

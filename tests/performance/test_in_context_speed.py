@@ -20,6 +20,7 @@ transformers = pytest.importorskip("transformers")
 from benchmark.core.assets import Assets, packaged_path  # noqa: E402
 from benchmark.core.distilled import DistilledSet  # noqa: E402
 from benchmark.core.learner import Run, TestTexts  # noqa: E402
+from benchmark.core.precision import computed_in  # noqa: E402
 from benchmark.core.seeding import numpy_generator  # noqa: E402
 from evaluators.learners.in_context import InContext  # noqa: E402
 from evaluators.prompting import language_model, prompt  # noqa: E402
@@ -58,7 +59,7 @@ def tiny_model():
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = transformers.GPT2LMHeadModel(config).to(torch.bfloat16).eval()
+        model = transformers.GPT2LMHeadModel(config).to(computed_in("bfloat16", "cpu")).eval()
     return LanguageModel(ByteTokenizer(), model, 4096, "past_key_values")
 
 

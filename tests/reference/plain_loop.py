@@ -18,6 +18,7 @@ import transformers
 
 from benchmark.core.assets import Assets, load_classifier, packaged_path
 from benchmark.core.finetune.recipe import Recipe
+from benchmark.core.precision import autocast
 from benchmark.core.seeding import numpy_generator
 
 SPARED = ("bias", "LayerNorm.weight")  # no weight decay, as the library's Trainer has it
@@ -73,7 +74,7 @@ class PlainLoop:
         )
 
     def _precision(self) -> AbstractContextManager:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+        return autocast(self.recipe.precision, "cpu")
 
 
 def minilm_folder() -> Path:

@@ -16,6 +16,7 @@ from benchmark.core.finetune.batches import evaluation_batches
 from benchmark.core.finetune.pretrained import Pretrained
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.tokens import Padding, Ragged
+from benchmark.core.precision import autocast
 
 TOKEN_BUDGET = 4096
 
@@ -161,9 +162,7 @@ class PaddedEngine(Engine):
         return self.model(**tensors).logits.float()
 
     def _precision(self) -> AbstractContextManager:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"
-        )
+        return autocast(self.recipe.precision, self.device)
 
 
 def last_linear(model: Any) -> nn.Linear:

@@ -22,6 +22,7 @@ from benchmark.core.finetune.pretrained import Pretrained, held
 from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.tokens import Padding, Ragged, tokenise
 from benchmark.core.learner import Outcome, Run, TestTexts
+from benchmark.core.precision import autocast
 from benchmark.core.seeding import isolated_torch_rng
 
 MOST_FLOATS = 2**27
@@ -130,7 +131,7 @@ def encode(pretrained: Pretrained, parts: Sequence[Ragged], precision: str) -> l
     padding = Padding.of(pretrained.tokenizer)
     width = (head.dense or head.classifier).in_features
     encoded = [torch.empty(len(part), width) for part in parts]
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(precision, device):
         for part, features in zip(parts, encoded, strict=True):
             for rows in evaluation_batches(part.lengths, TOKEN_BUDGET):
                 inputs = padding.apply(part.take(rows))

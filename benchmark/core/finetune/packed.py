@@ -25,6 +25,7 @@ from benchmark.core.finetune.recipe import Recipe
 from benchmark.core.finetune.rows import RowsInUse
 from benchmark.core.finetune.storage import Storage
 from benchmark.core.finetune.tokens import Ragged
+from benchmark.core.precision import computed_in
 
 
 class PackedEngine(Engine):
@@ -38,7 +39,7 @@ class PackedEngine(Engine):
         self.architecture = architecture
         self.device = device
         self.norms = norms_of(architecture)
-        self.storages: dict[str, Storage] = {}
+        self.storages: dict[torch.dtype, Storage] = {}
 
     @property
     def n_weights(self) -> int:
@@ -77,9 +78,10 @@ class PackedEngine(Engine):
 
     def hold(self, precision: str) -> None:
         """Make the model's parameters views of the flat storage of this precision."""
-        if precision not in self.storages:
-            self.storages = {precision: Storage(self.architecture, precision)}
-        self.storage = self.storages[precision]
+        dtype = computed_in(precision, self.device)
+        if dtype not in self.storages:
+            self.storages = {dtype: Storage(self.architecture, dtype)}
+        self.storage = self.storages[dtype]
         self.storage.attach()
 
     def take_rows(self, rows: Sequence[RowsInUse]) -> None:

@@ -19,7 +19,8 @@ class Recipe:
     clip : largest norm of the gradient over all parameters.
     dropout : probability of every dropout in the model.
     batch_size : rows a step; all rows when there are fewer.
-    precision : `"bfloat16"` (autocast) or `"float32"`.
+    precision : `"bfloat16"` (autocast; float32 where a machine has no instructions for it, see
+        `benchmark.core.precision`) or `"float32"`.
     """
 
     steps: int = 200

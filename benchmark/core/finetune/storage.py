@@ -94,7 +94,7 @@ class Storage:
     Order in the buffer: linear weights, linear biases, norms, relative biases.
     """
 
-    def __init__(self, architecture: Architecture, precision: str) -> None:
+    def __init__(self, architecture: Architecture, dtype: torch.dtype) -> None:
         linears = architecture.linears
         weights = [module.weight for module in chain(*linears)]
         biases = [module.bias for module in chain(*linears)]
@@ -109,9 +109,9 @@ class Storage:
         self.values = torch.cat([p.detach().reshape(-1) for p in self.parameters])
         self.gradients = torch.zeros_like(self.values)
         self.attach()
-        self.low = precision == "bfloat16"
+        self.low = dtype is not torch.float32
         if self.low:
-            self.read = torch.empty(self.n_linear, dtype=torch.bfloat16, device=device)
+            self.read = torch.empty(self.n_linear, dtype=dtype, device=device)
             self.written = torch.empty_like(self.read)
         else:
             self.read, self.written = self.values, self.gradients

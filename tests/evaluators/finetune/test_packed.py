@@ -12,6 +12,7 @@ pytest.importorskip("transformers")
 
 from torch.nn.functional import cross_entropy  # noqa: E402
 
+from benchmark.core import precision  # noqa: E402
 from benchmark.core.finetune import packing  # noqa: E402
 from benchmark.core.finetune.architecture import architecture_of  # noqa: E402
 from benchmark.core.finetune.engine import PaddedEngine, decays  # noqa: E402
@@ -91,6 +92,7 @@ def test_the_full_recipe_gives_the_logits_of_the_padded_path(checkpoints, ragged
     assert np.abs(packed - start).max() > 0.01  # something was learned
 
 
+@pytest.mark.usefixtures("bfloat16_here")
 @pytest.mark.parametrize("family", ["bert", "mpnet"])
 def test_bfloat16_agrees_with_autocast(checkpoints, ragged, family):
     pretrained = held(checkpoints[family], 2)
@@ -102,6 +104,20 @@ def test_bfloat16_agrees_with_autocast(checkpoints, ragged, family):
         for kind in ("auto", "padded")
     )
     np.testing.assert_allclose(packed, padded, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["auto", "padded"])
+def test_without_its_instructions_bfloat16_is_float32(checkpoints, ragged, monkeypatch, kind):
+    pretrained = held(checkpoints["bert"], 2)
+    examples, texts = ragged(pretrained, 8, 0), ragged(pretrained, 30, 1)
+    labels, logits = np.arange(8) % 2, []
+    for name, has in (("float32", False), ("bfloat16", False), ("bfloat16", True)):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda kind, has=has: has)
+        recipe = Recipe(dropout=0.0, precision=name, steps=20)
+        engine = engine_for(pretrained, kind)
+        logits.append(train_and_predict(engine, recipe, examples, labels, texts, 4).logits)
+    assert (logits[0] == logits[1]).all()
+    assert not (logits[1] == logits[2]).all()
 
 
 def test_literal_padding_tokens_stand_where_the_library_puts_them(checkpoints):

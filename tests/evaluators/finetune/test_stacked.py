@@ -109,6 +109,7 @@ def test_results_do_not_depend_on_the_groups(checkpoints, members_of, texts_of, 
         assert five.last_loss == pytest.approx(one.last_loss, abs=TOLERANCE)
 
 
+@pytest.mark.usefixtures("bfloat16_here")
 def test_bfloat16_agrees_as_well_as_the_padded_path_does(checkpoints, members_of, texts_of):
     pretrained = held(checkpoints["bert"], 2)
     engine, texts = engine_for(pretrained), texts_of(pretrained)
