@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from leaderboards.figures import CurvePanel, Figure, RankPanel
 from leaderboards.rounding import decimals
 
@@ -27,6 +29,9 @@ DASHES = ("-", "--", "-.", ":")
 GREY = "#666666"
 PANEL = (3.3, 2.6)
 """Width and height of a panel of curves in inches."""
+
+BAND_ROOM = 0.25
+"""How far beyond all means a band is drawn, as a share of their range; a wider one is cut off."""
 
 RANK_WIDTH = 4.1
 """Width of a panel of ranks, whose names stand beside its axis."""
@@ -116,7 +121,6 @@ def _numbered_names(svg: bytes) -> bytes:
 
 def _look_alike(a: bytes, b: bytes) -> bool:
     """Tell whether two PNGs differ in less than one pixel of two hundred."""
-    import numpy as np
     from matplotlib.image import imread
 
     try:
@@ -200,11 +204,24 @@ def _curves(axes: Axes, panel: CurvePanel, looks: Mapping[str, Mapping[str, Any]
         axes.plot(x, mean, **look, markersize=4, linewidth=1.4)
     if panel.full is not None:
         axes.axhline(panel.full, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2)
+    axes.set_ylim(*_heights(panel))
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
     axes.set_xticks([], minor=True)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_title(panel.title)
+
+
+def _heights(panel: CurvePanel) -> tuple[float, float]:
+    """Bottom and top of a panel: the interval of two sets may cover all that there is to see."""
+    points = np.array([point[1:] for curve in panel.curves for point in curve.points])
+    levels = [*points[:, 0], *([] if panel.full is None else [panel.full])]
+    bottom, top = min(levels), max(levels)
+    room = BAND_ROOM * max(top - bottom, 1.0)
+    bottom, top = max(points[:, 1].min(), bottom - room), min(points[:, 2].max(), top + room)
+    bottom, top = min(bottom, *levels), max(top, *levels)
+    margin = 0.05 * max(top - bottom, 1.0)
+    return bottom - margin, top + margin
 
 
 def _legend(canvas: Canvas, figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:

@@ -122,7 +122,10 @@ def _scaling(board: Leaderboard, averages: list[Column], resamples: Resamples) -
     )
     return Section(
         "Score by budget",
-        (f"Bands are 95% intervals {bands}; each panel has a scale of its own.",),
+        (
+            f"Bands are 95% intervals {bands}; each panel has a scale of its own, and a band that "
+            "goes far beyond all means is cut off.",
+        ),
         figures=(figure,),
     )
 

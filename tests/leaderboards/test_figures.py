@@ -5,12 +5,22 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from leaderboards import build_leaderboard, check_published, merge, render, render_published
-from leaderboards.drawing import COLOURS, _canvas, _ranks, _same_strokes, difference, draw, look
+from leaderboards.drawing import (
+    COLOURS,
+    _canvas,
+    _heights,
+    _ranks,
+    _same_strokes,
+    difference,
+    draw,
+    look,
+)
 from leaderboards.figures import CurvePanel, Figure, RankPanel
 from leaderboards.page import make_page
 
@@ -153,6 +163,20 @@ def test_long_names_leave_the_axis_of_ranks_its_room() -> None:
     long = [f"{letter} method of a rather long name" for letter in "abcdefghi"]
     assert inches_of_axis(figure(*long)) > 1.5
     assert _canvas(figure(*long)).get_figwidth() > _canvas(figure(*"abcdefghi")).get_figwidth()
+
+
+def test_a_wide_band_does_not_press_the_means_together(curves) -> None:
+    panel = curves.panels[3]
+    means = [p[1] for c in panel.curves for p in c.points] + [panel.full]
+    narrow = _heights(panel)
+    assert narrow[0] < min(means) < max(means) < narrow[1]
+    first, *others = panel.curves
+    wide = replace(first, points=tuple((x, mean, 0.0, 100.0) for x, mean, *_ in first.points))
+    low, high = _heights(replace(panel, curves=(wide, *others)))
+    assert low < min(means) < max(means) < high
+    assert high - low < 2 * (max(means) - min(means))
+    (axes,) = _canvas(replace(curves, panels=(replace(panel, curves=(wide, *others)),))).axes[:1]
+    assert axes.get_ylim() == (low, high)
 
 
 # What `--check` finds
