@@ -80,7 +80,7 @@ class Runner:
         summary = Summary()
         ask_all_again()
         billed = tokens_billed(self.store.root / "features")
-        self._environment = self.store.put_environment(describe_environment())
+        self._environment = describe_environment()
         self.store.put_cells(
             [cell.record() for cell in plan.cells] + [item.plan for item in plan.skipped]
         )
@@ -273,7 +273,8 @@ class Runner:
         rows_of: dict[CellId, dict[tuple[int, int], Row]],
     ) -> None:
         """Write a training and the rows that point to it in one transaction."""
-        record = replace(trained.record, environment=self._environment, created=time.time())
+        environment = self.store.put_environment(trained.environment or self._environment)
+        record = replace(trained.record, environment=environment, created=time.time())
         self._runs[record.run_key] = (record.status, record.reason)
         if UNAVAILABLE in record.costs:
             self._lacking.add(record.run_key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ class Store:
         self._write("DELETE FROM predictions WHERE run_key=?", [(key,) for key in run_keys])
         self.commit()
 
-    def put_environment(self, body: dict[str, Any]) -> str:
+    def put_environment(self, body: Mapping[str, Any]) -> str:
         """Write an environment and return its key."""
         text = canonical_json(body)
         key = sha256_text(text)[:16]

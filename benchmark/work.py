@@ -11,7 +11,8 @@ import math
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmark.core.pool import Pool
 from benchmark.core.records import UNAVAILABLE, RunRecord, SetRecord, Status
 from benchmark.core.seeding import numpy_generator, seed_of
 from benchmark.core.states import NOTE, SECONDS, preparation_facts, prepare_state
+from benchmark.environment import describe_environment
 from benchmark.set_facts import set_facts
 from benchmark.usage import Clock, PeakMemory
 
@@ -87,10 +89,15 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gave: its record, and the predicted class of every test row."""
+    """What a training gave: its record, and the predicted class of every test row.
+
+    `environment` is what computed it, none where its worker was lost. A node of a cluster need not
+    be like the driver.
+    """
 
     record: RunRecord
     predictions: np.ndarray | None = field(repr=False, default=None)
+    environment: Mapping[str, Any] | None = None
 
 
 Job = SetJob | TrainJob
@@ -105,8 +112,15 @@ def perform(job: Job, library: Library) -> Iterator[Message]:
     if isinstance(job, SetJob):
         yield _make_set(job, library)
     else:
-        yield from _train(job, library)
+        for trained in _train(job, library):
+            yield replace(trained, environment=_environment())
     give_back()
+
+
+@cache
+def _environment() -> Mapping[str, Any]:
+    """What this process computes with."""
+    return describe_environment()
 
 
 def _make_set(job: SetJob, library: Library) -> SetRecord:

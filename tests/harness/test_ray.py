@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
 import secrets
 import signal
 import socket
@@ -19,6 +20,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from benchmark.frame import rows_frame
+from benchmark.store import Store
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install -e '.[ray]'")
 
@@ -98,7 +102,7 @@ class Cluster:
 def cluster(
     environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """A head and a second node (with a pretended GPU), two CPUs in all, behind a token."""
+    """A head and a second node (one core, a pretended GPU), two CPUs in all, behind a token."""
     folder = tmp_path_factory.mktemp("ray")
     token = folder / "token"
     token.write_text(secrets.token_hex(32))
@@ -119,7 +123,14 @@ def cluster(
                 "head", "--head", "--port", str(made.port), "--include-dashboard=false",
                 "--temp-dir", short,
             )  # fmt: skip
-            made.start("second", "--address", made.address, "--num-gpus", "1")
+            made.start(
+                "second",
+                "--address",
+                made.address,
+                "--num-gpus",
+                "1",
+                within=("taskset", "-c", "0"),
+            )
             yield made
     finally:
         for name in list(made.nodes):
@@ -165,6 +176,14 @@ def runs(store: Path) -> int:
         return 0
 
 
+def devices(store: Path, learner: str) -> set[str]:
+    """What computed a learner's trainings, as the rows say."""
+    opened = Store(store, create=False)
+    rows = rows_frame(opened, "toy")
+    opened.close()
+    return set(rows[rows.learner == learner].device)
+
+
 def wait_for_runs(store: Path, count: int, driver: subprocess.Popen) -> int:
     while driver.poll() is None:
         if (done := runs(store)) >= count:
@@ -205,6 +224,7 @@ def test_a_killed_worker_and_a_killed_driver_lose_nothing(
     given = (cluster.folder / "gpus.log").read_text().split()
     assert given, "the jobs that want half a GPU were not done where there is one"
     assert set(given) == {"0"}
+    assert devices(rough, "half-gpu") == {f"CPU, 1 core, {platform.machine()}"}, "the node's"
     learned = list((rough / "states").glob("*/state.json"))
     assert len(learned) == 2, "learned once for each task"
     assert not list(rough.glob(".ray-*")), "the killed driver's mark went when the next run began"

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
+import pytest
 
+from benchmark import runner
 from benchmark.core.library import Library, LibraryConfig
+from benchmark.environment import describe_device
 from benchmark.executors import Limits, choose_local
 from benchmark.executors.local import InProcess
 from benchmark.executors.order import More, no_more
+from benchmark.frame import rows_frame
 from benchmark.plan import Options, make_plan
 from benchmark.runner import Runner
 from benchmark.store import Store
@@ -54,6 +58,21 @@ def test_the_order_of_jobs_changes_no_row(world, finished, tmp_path, registries,
     assert executor.batches == [{"mood", "pair"}] * 2
     expected = rows_in(finished).query("learner == 'tfidf-lr'").reset_index(drop=True)
     pd.testing.assert_frame_equal(rows_in(tmp_path), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_row_names_the_machine_that_computed_it(
+    world, tmp_path, cli, monkeypatch, workers
+) -> None:
+    """A cluster's driver need not be like its nodes; here it says that it is another machine."""
+    expected = describe_device()
+    monkeypatch.setattr(runner, "describe_environment", lambda: {"device": "the driver"})
+    flags = ["--methods", "random", "--learners", "coin", "--tasks-only", "mood"]
+    cli("run", "--suite", "toy", *flags, "--workers", workers, *world.flags(tmp_path))
+    opened = Store(tmp_path, create=False)
+    devices = rows_frame(opened, "toy").groupby("learner").device.unique()
+    opened.close()
+    assert list(devices["coin"]) == [expected]
 
 
 class Counting(Silent):
