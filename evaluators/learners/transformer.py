@@ -59,7 +59,7 @@ class Transformer(Learner):
     last token; rows are padded on the right, where no token looks. Dropout is what the family has:
     of attention alone for Llama and SmolLM2. They know no recipe `frozen`.
 
-    Runs of a cell train side by side where that is faster, which changes rounding alone.
+    Seeds of a set train side by side where that is faster, which changes no bit.
 
     The other recipes ask whether an order of methods is the recipe's doing; `@recipe=panel` stands
     for all four. They are this benchmark's, no paper's, and differ from `dilm` in this alone:
@@ -118,7 +118,7 @@ class Transformer(Learner):
     native: bool = True
 
     version = 2
-    side_by_side = 0  # runs trained together; no parameter, as it changes rounding alone; 0 chooses
+    side_by_side = 0  # runs trained together; no parameter, as it changes no result; 0 chooses
 
     def __post_init__(self) -> None:
         for name, value in zip(SET_BY_RECIPE, PANEL[self.recipe], strict=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from benchmark.core.finetune.engine import Engine
 from benchmark.core.finetune.packed import PackedEngine
 from benchmark.core.finetune.recipe import Recipe
@@ -13,7 +15,6 @@ from benchmark.core.finetune.tokens import Ragged
 from benchmark.core.finetune.training import Member, Trained, train_and_predict
 
 AHEAD = 4  # how many groups ahead a group looks for runs that are like its first
-PADDING = 1.1  # how many times the tokens of a group's smallest run its largest may have
 
 
 def train_cell(
@@ -30,7 +31,8 @@ def train_cell(
     engine : gives the engine; asked before every group, as another cell may have used the model
         since the last result was taken.
     recipe : gives the recipe for a number of rows.
-    side_by_side : size of a group; 0 chooses it (`runs_side_by_side`). It changes rounding only.
+    side_by_side : size of a group; 0 chooses it (`runs_side_by_side`). It changes no result: only
+        runs of one shape stand side by side, so that each sums in the order that it would alone.
     """
     done: dict[int, Trained | RuntimeError] = {}
     for i, member in enumerate(members):
@@ -41,7 +43,7 @@ def train_cell(
             if not (isinstance(trainer, PackedEngine) and trainer.stacks):
                 size = 1
             waiting = [j for j in range(i, len(members)) if j not in done]
-            group = _alike(waiting[: AHEAD * size], members)[:size]
+            group = _alike(waiting[: AHEAD * size], members, of_set)[:size]
             results = _train(trainer, of_set, [members[j] for j in group], texts)
             done.update(zip(group, results, strict=True))
         yield done.pop(i)
@@ -55,21 +57,17 @@ def _size(engine: Engine, recipe: Recipe, examples: Ragged) -> int:
     return runs_side_by_side(engine.n_weights, tokens, engine.device, free_memory(engine.device))
 
 
-def _alike(waiting: Sequence[int], members: Sequence[Member]) -> list[int]:
-    """The first of the waiting runs and those that can train beside it, the nearest first.
+def _alike(waiting: Sequence[int], members: Sequence[Member], recipe: Recipe) -> list[int]:
+    """The first of the waiting runs and those that can train beside it: the seeds of its set.
 
-    Seeds of one set have equally many tokens and need no padding.
+    A run beside one with more tokens is padded, and a batch of other rows is cut up otherwise;
+    either changes the order of sums. So rows are as long, run by run, and a step takes them all.
     """
-    first = members[waiting[0]]
-    n_tokens = len(first.examples.ids)
-    alike = [
-        j
-        for j in waiting
-        if len(members[j].examples) == len(first.examples)
-        and n_tokens <= PADDING * len(members[j].examples.ids)
-        and len(members[j].examples.ids) <= PADDING * n_tokens
-    ]
-    return sorted(alike, key=lambda j: abs(len(members[j].examples.ids) - n_tokens))
+    first = members[waiting[0]].examples
+    if recipe.rows_per_step(len(first)) < len(first):
+        return [waiting[0]]
+    lengths = np.sort(first.lengths)
+    return [j for j in waiting if np.array_equal(np.sort(members[j].examples.lengths), lengths)]
 
 
 def _train(

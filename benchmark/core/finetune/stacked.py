@@ -1,14 +1,15 @@
 """Many runs of one cell trained side by side: what a step costs per call is paid once for all.
 
 The runs' tokens lie in one batch, run by run. Everything without weights (dropout, activations,
-attention, which mixes tokens within a row only) is one call for all runs; linear layers are batched
-products over (runs, tokens, width); the optimiser is one call over all weights. A run draws the
-masks that it would draw alone and is clipped alone. Nothing of a run enters another, not even where
-one is not finite any more.
+attention, which mixes tokens within a row only) is one call for all runs; linear layers are a
+product a run; the optimiser is one call over all weights. A run draws the masks that it would draw
+alone and is clipped alone. Nothing of a run enters another, not even where one is not finite any
+more.
 
-Results are those of the packed engine. Runs that read equally many tokens a step (the seeds of one
-set) have the same shapes as alone; shorter batches are padded at their end, which adds zeros to the
-sums over tokens and can change their order, that is the rounding.
+Results are those of the packed engine: to the bit for runs that read equally long rows a step (the
+seeds of one set), which have the same shapes as alone and are all that `cell` puts together.
+Shorter batches are padded at their end, which adds zeros to the sums over tokens and can change
+their order.
 """
 
 from __future__ import annotations

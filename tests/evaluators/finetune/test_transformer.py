@@ -140,18 +140,24 @@ def test_two_resets_give_equal_weights(checkpoints, family, texts, set_of):
             assert torch.equal(weight, other[name]), name
 
 
+@pytest.mark.usefixtures("bfloat16_here")
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_run_alone_equals_the_run_after_others(checkpoints, family, texts, set_of):
-    runs = [Run(set_of(0), 11), Run(set_of(1, n=3), 12), Run(set_of(2, soft=True), 13)]
+def test_a_run_alone_equals_the_run_beside_and_after_others(
+    checkpoints, family, precision, texts, set_of
+):
+    sets = [(set_of(0), 11), (set_of(1, n=3), 12), (set_of(2, soft=True), 13), (set_of(0), 14)]
+    runs = [Run(distilled, seed) for distilled, seed in sets]
     torch.manual_seed(1)
-    together = outcomes(tiny(), runs, texts, checkpoints[family])
+    together = outcomes(tiny(precision=precision), runs, texts, checkpoints[family])
     for run, outcome in zip(runs, together, strict=True):
         torch.manual_seed(2)
         before = torch.get_rng_state()
-        (alone,) = outcomes(tiny(), [run], texts, checkpoints[family])
+        (alone,) = outcomes(tiny(precision=precision), [run], texts, checkpoints[family])
         assert torch.equal(before, torch.get_rng_state())
         np.testing.assert_array_equal(alone.scores, outcome.scores)
-    (other_seed,) = outcomes(tiny(), [Run(runs[0].distilled, 99)], texts, checkpoints[family])
+    other = Run(runs[0].distilled, 99)
+    (other_seed,) = outcomes(tiny(precision=precision), [other], texts, checkpoints[family])
     assert not np.array_equal(other_seed.scores, together[0].scores)
 
 
