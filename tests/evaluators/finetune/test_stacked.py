@@ -21,6 +21,7 @@ from benchmark.core.finetune.pretrained import held  # noqa: E402
 from benchmark.core.finetune.recipe import Recipe  # noqa: E402
 from benchmark.core.finetune.stacked import StackedEngine  # noqa: E402
 from benchmark.core.finetune.stacked_masks import StackedMasks  # noqa: E402
+from benchmark.core.finetune.stacked_storage import LINE  # noqa: E402
 from benchmark.core.finetune.stacked_training import train_and_predict_group  # noqa: E402
 from benchmark.core.finetune.stacking import stack  # noqa: E402
 from benchmark.core.finetune.tokens import tokenise  # noqa: E402
@@ -117,6 +118,33 @@ def test_bfloat16_agrees_as_well_as_the_padded_path_does(checkpoints, members_of
     together = train_and_predict_group(engine, recipe, members, texts)
     for one, other in zip(alone(engine, recipe, members, texts), together, strict=True):
         np.testing.assert_allclose(other.logits, one, atol=0.05, rtol=0)
+
+
+@pytest.mark.usefixtures("bfloat16_here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("cost", [packing.BUCKET_COST, 20], ids=["one bucket", "many buckets"])
+@pytest.mark.parametrize("n", [2, 6, 13])
+def test_seeds_of_a_set_give_the_bits_that_they_give_alone(
+    checkpoints, members_of, texts_of, monkeypatch, n, cost, precision
+):
+    monkeypatch.setattr(packing, "BUCKET_COST", cost)
+    pretrained = held(checkpoints["bert"], 2)
+    engine, texts = engine_for(pretrained), texts_of(pretrained)
+    (first,) = members_of(pretrained, 1, n=n)
+    members = [replace(first, seed=seed) for seed in range(4)]
+    recipe = replace(FLOAT32, precision=precision)
+    together = train_and_predict_group(engine, recipe, members, texts)
+    for one, other in zip(alone(engine, recipe, members, texts), together, strict=True):
+        np.testing.assert_array_equal(other.logits, one)
+
+
+def test_the_weights_of_every_run_lie_as_those_of_one_run_do(checkpoints, members_of):
+    pretrained = held(checkpoints["mpnet"], 2)
+    examples = [m.examples for m in members_of(pretrained, 3)]
+    storage = StackedEngine(engine_for(pretrained), FLOAT32, examples, [0, 1, 2]).storage
+    assert len(storage.single.values) % (LINE // 4), "else this tells nothing"
+    for buffer in (storage.values, storage.gradients):
+        assert {row.data_ptr() % LINE for row in buffer} == {0}
 
 
 def test_literal_padding_tokens_are_not_trained(checkpoints):
