@@ -8,14 +8,15 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from benchmark.core.assets import PACKAGE, model_files
+from benchmark.core.assets import PACKAGE, ModelSpec, all_model_files, is_model
 from benchmark.core.catalogue import Suite
-from benchmark.core.errors import UnavailableError
+from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.keys import sha256_file
 from benchmark.core.learner import build_learner, expand_panels
 from benchmark.core.library import Library
-from benchmark.core.manifests import is_vouched_for, vouch
+from benchmark.core.manifests import HAND, is_by_hand, is_vouched_for, vouch
 from benchmark.core.method import METHODS
 
 
@@ -25,7 +26,8 @@ def prepare(
     """Copy a suite's splits and models to `target`, as `DIR/datasets/…` and `DIR/models/…`.
 
     Each part has a `manifest.json` of rows and sha256 sums. What is there already and unchanged is
-    left. Returns (what, why) for everything that could not be had.
+    left, and what was put there by hand, under a name without a pinned revision, is entered as it
+    is. Returns (what, why) for everything that could not be had.
     """
     missing = []
     for name in suite.tasks:
@@ -65,8 +67,13 @@ def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], No
     splits = [task.train] if task.carve is not None else [task.train, task.test]
     for split in splits:
         relative = f"{task.dataset}/{task.config}/{split}.parquet"
-        if is_vouched_for(root, relative, source):
+        if is_vouched_for(root, relative, source) or is_vouched_for(root, relative, HAND):
             tell(f"{name}: {split} is there")
+            continue
+        if task.revision is None and is_by_hand(root, relative):
+            entry = _shape(root / relative)
+            vouch(root, relative, HAND, entry)
+            tell(f"{name}: {split}, {entry['rows']:,} rows that were there, entered")
             continue
         table = library.assets.table(task.dataset, task.config, split, task.revision, task.sha256)
         with _written_atomically(root / relative) as temporary:
@@ -78,9 +85,12 @@ def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], No
 
 def _copy_model(library: Library, name: str, root: Path, tell: Callable[[str], None]) -> None:
     spec = library.catalogue.model(name)
+    if spec.revision is None and _enter_model(root, spec):
+        tell(f"model {name}: {spec.hub}, which was there, entered")
+        return
     folder = library.model_folder(name)
     source = f"{spec.hub} at {spec.revision or 'an unpinned revision'}"
-    for path in model_files(folder):
+    for path in all_model_files(folder):
         relative = f"{spec.hub}/{path.relative_to(folder).as_posix()}"
         if is_vouched_for(root, relative, source) and sha256_file(path) == sha256_file(
             root / relative
@@ -90,6 +100,31 @@ def _copy_model(library: Library, name: str, root: Path, tell: Callable[[str], N
             shutil.copyfile(path, temporary)
         vouch(root, relative, source, {})
     tell(f"model {name}: {spec.hub}")
+
+
+def _enter_model(root: Path, spec: ModelSpec) -> bool:
+    """Enter the files of a model that its user put there; False where there is none."""
+    folder = root / spec.hub
+    if not is_model(folder, spec):
+        return False
+    files = [path.relative_to(root).as_posix() for path in all_model_files(folder)]
+    if not all(is_by_hand(root, relative) for relative in files):
+        return False
+    for relative in files:
+        if not is_vouched_for(root, relative, HAND):
+            vouch(root, relative, HAND, {})
+    return True
+
+
+def _shape(path: Path) -> dict[str, Any]:
+    """Rows and columns of a table; raises `InputError` where it is no Parquet file."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with parquet.ParquetFile(path) as table:
+            return {"rows": table.metadata.num_rows, "columns": table.schema_arrow.names}
+    except (ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
 
 
 @contextlib.contextmanager

@@ -13,6 +13,9 @@ from typing import Any
 from benchmark.core.errors import InputError
 from benchmark.core.keys import sha256_file
 
+HAND = "put there by hand"
+"""The source of a file that its user put into the assets directory."""
+
 
 @lru_cache(maxsize=16)
 def _read(root: Path, _modified: float) -> Mapping[str, Mapping[str, Any]]:
@@ -35,8 +38,9 @@ def check_manifest(root: Path, relative: str) -> None:
     path = root / "manifest.json"
     if not path.is_file():
         raise InputError(
-            f"{root} has no manifest.json; `python -m benchmark prepare` writes one, "
-            "with the rows and sha256 of every file"
+            f"{root} has no manifest.json; `python -m benchmark prepare` writes one, with the rows "
+            "and sha256 of every file, also of those that you put there yourself: give it the same "
+            f"--suite and --tasks, and --to {root.parent}"
         )
     entry = _read(root, path.stat().st_mtime).get(relative)
     if not isinstance(entry, dict) or "sha256" not in entry:
@@ -49,17 +53,28 @@ def check_manifest(root: Path, relative: str) -> None:
         )
 
 
+def entry_of(root: Path, relative: str) -> Mapping[str, Any]:
+    """What the manifest says of a file; empty where it says nothing, or there is none."""
+    manifest = root / "manifest.json"
+    if not manifest.is_file():
+        return {}
+    entry = _read(root, manifest.stat().st_mtime).get(relative)
+    return entry if isinstance(entry, dict) else {}
+
+
 def is_vouched_for(root: Path, relative: str, source: str) -> bool:
     """Whether a file is there, unchanged since it was entered, and from this source."""
-    manifest, file = root / "manifest.json", root / relative
-    if not (manifest.is_file() and file.is_file()):
-        return False
-    entry = _read(root, manifest.stat().st_mtime).get(relative)
+    file, entry = root / relative, entry_of(root, relative)
     return (
-        isinstance(entry, dict)
+        file.is_file()
         and entry.get("source") == source
         and entry.get("sha256") == file_sha256(file)
     )
+
+
+def is_by_hand(root: Path, relative: str) -> bool:
+    """Whether a file is there that was not fetched: no entry names another source for it."""
+    return (root / relative).is_file() and entry_of(root, relative).get("source", HAND) == HAND
 
 
 def vouch(root: Path, relative: str, source: str, facts: Mapping[str, Any]) -> None:

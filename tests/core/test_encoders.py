@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from benchmark.core import encoders, precision, threads
+from benchmark.core.assets import all_model_files
 from benchmark.core.encoders import Encoder, EncoderSpec, WordAverages, length_batches
 from benchmark.core.errors import InputError
 
@@ -92,6 +93,21 @@ def test_dense_layers_of_a_sentence_transformer(tiny_bert, tmp_path, bias):
     first = SPEC.fingerprint(folder)
     save_file({**dense, "linear.weight": 2 * dense["linear.weight"]}, folder / DENSE)
     assert SPEC.fingerprint(folder) != first != SPEC.fingerprint(tiny_bert)
+
+
+def test_the_files_of_a_model_are_all_that_its_features_need(tiny_bert, tmp_path):
+    """`prepare` copies these and no others."""
+    dense = {"linear.weight": np.ones((5, 16), np.float32)}
+    folder = as_sentence_transformers(tiny_bert, tmp_path / "m", "mean", dense)
+    for path in all_model_files(folder):
+        copied = tmp_path / "copy" / path.relative_to(folder)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copied)
+    columns = {"one": sentences(3)}
+    one, other = (Encoder(SPEC, at).encode(columns) for at in (folder, tmp_path / "copy"))
+    assert one.shape == (3, 5)
+    assert (one == other).all()
+    assert SPEC.fingerprint(tmp_path / "copy") == SPEC.fingerprint(folder)
 
 
 @pytest.mark.parametrize("old", [True, False])

@@ -196,6 +196,46 @@ def test_prepare_then_run_from_what_it_made(world, finished, tmp_path, cli, rows
     assert "not available: model bert-base" in lacking.out
 
 
+def test_prepare_enters_what_a_user_put_there(world, finished, tmp_path, cli, rows_in) -> None:
+    """One's own data and models: files in their places, and no manifest yet."""
+    mine = tmp_path / "mine"
+    shutil.copytree(world.assets, mine)
+    for manifest in mine.glob("*/manifest.json"):
+        manifest.unlink()
+    places = ["--store", tmp_path / "s", "--assets", mine, "--tasks", world.tasks, "--offline"]
+    refused = cli("run", "--suite", "toy", "--learners", "tfidf-lr", *places)
+    assert refused.code == 2
+    assert f"and --to {mine}" in refused.message
+    told = cli("prepare", "--suite", "toy", "--to", mine, *places)
+    assert told.code == 0
+    assert "mood: train, 81 rows that were there, entered" in told.out
+    ran = cli("run", "--suite", "toy", "--learners", "tfidf-lr", *places)
+    assert ran.code == 0, ran.err
+    expected = rows_in(finished).query("learner == 'tfidf-lr'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows_in(tmp_path / "s"), expected)
+
+    table = mine / "datasets/toy/mood/default/test.parquet"
+    pd.read_parquet(table).iloc[:-2].to_parquet(table, index=False)
+    assert "sha256 differs" in cli("plan", "--suite", "toy", *places).message
+    again = cli("prepare", "--suite", "toy", "--to", mine, *places)
+    assert "mood: train is there" in again.out
+    assert "rows that were there, entered" in again.out
+    assert cli("plan", "--suite", "toy", *places).code == 0
+
+
+def test_prepare_takes_no_file_for_a_pinned_one(world, tmp_path, cli) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(world.assets, mine)
+    (mine / "datasets/manifest.json").unlink()
+    pinned = tmp_path / "pinned.toml"
+    text = world.tasks.read_text().replace("[task.mood]", "[task.mood]\nrevision = 'abc'")
+    pinned.write_text(text)
+    places = ["--store", tmp_path / "s", "--tasks", pinned, "--offline"]
+    told = cli("prepare", "--suite", "toy", "--to", mine, *places)
+    assert told.code == 3
+    assert "not available: task mood" in told.out
+
+
 def test_logits_are_kept_on_request(world, tmp_path, cli) -> None:
     flags = ["--methods", "random", "--learners", "tiny-bert", "--tasks-only", "mood"]
     told = cli("run", "--suite", "toy", *flags, "--keep-logits", *world.flags(tmp_path / "s"))

@@ -8,6 +8,7 @@ had raises `UnavailableError` with every place that was tried.
 from benchmark.core.assets.downloads import Download, ToFetchError, sizes
 from benchmark.core.assets.files import (
     ModelSpec,
+    is_model,
     is_seq2seq,
     is_word_vectors,
     model_files,
@@ -22,6 +23,7 @@ from benchmark.core.assets.models import (
     load_tokenizer,
     quiet_transformers,
 )
+from benchmark.core.assets.modules import all_model_files
 from benchmark.core.assets.sources import PACKAGE, Assets
 from benchmark.core.assets.word_vectors import load_word_vectors
 
@@ -31,6 +33,8 @@ __all__ = [
     "Download",
     "ModelSpec",
     "ToFetchError",
+    "all_model_files",
+    "is_model",
     "is_seq2seq",
     "is_word_vectors",
     "load_causal_lm",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.core.assets.files import model_files
 from benchmark.core.errors import InputError
 from benchmark.core.keys import combine, sha256_file
 
@@ -22,6 +23,12 @@ MODULE_FILES = (MODULES, "*_Pooling/config.json", DENSE_FILES)
 
 POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
+
+
+def all_model_files(folder: Path) -> list[Path]:
+    """A model's files, and those that say what follows the transformer."""
+    after = {path for pattern in MODULE_FILES for path in folder.glob(pattern) if path.is_file()}
+    return [*model_files(folder), *sorted(after)]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmark.core.assets.files import (
     model_files,
     packaged_path,
 )
-from benchmark.core.assets.modules import DENSE_FILES, MODULE_FILES
+from benchmark.core.assets.modules import MODULE_FILES, all_model_files
 from benchmark.core.assets.parts import unpacked
 from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.keys import sha256_file
@@ -101,7 +101,7 @@ class Assets:
             root = self.directory / "models"
             folder = root / spec.hub
             if is_model(folder, spec):
-                for path in [*model_files(folder), *sorted(folder.glob(DENSE_FILES))]:
+                for path in all_model_files(folder):
                     check_manifest(root, path.relative_to(root).as_posix())
                 _check_weights(folder, spec)
                 return folder, tried
