@@ -72,10 +72,10 @@ def _reading(path: Path, how: str) -> sqlite3.Connection:
 def _path(root: Path, *, create: bool) -> Path:
     """Where the database is or may be made."""
     path = root / FILE
-    if not create and not path.is_file():
-        raise InputError(f"{root}: there is no store here yet; `python -m benchmark run` makes one")
     if root.exists() and not root.is_dir():
         raise InputError(f"--store {root}: this is a file, not a directory")
+    if not create and not path.is_file():
+        raise InputError(f"{root}: there is no store here yet; `python -m benchmark run` makes one")
     return path
 
 

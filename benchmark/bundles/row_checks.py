@@ -19,6 +19,7 @@ from leaderboards.preparation import AFTER, BEFORE, CHANGE, FOUND, HIGH, LOW, PH
 from leaderboards.rows import COSTS, RARE, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
+NAME_RULE = "names are of a-z, 0-9, '.', '_', '+' and '-', 64 at most"
 LEARNER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[a-z_]+=[A-Za-z0-9._+-]{1,64}){0,8}")
 DPC = re.compile(r"[0-9][0-9.e+]*")
 FINDING = re.compile(rf"(prepare_seconds|({PHASE}|{FOUND})[a-z0-9_]{{1,80}})")
@@ -51,10 +52,7 @@ def _names(rows: pd.DataFrame) -> Iterator[str]:
     for column, form in (("task", NAME), ("method", NAME), ("learner", LEARNER)):
         for name in sorted(set(rows[column])):
             if not form.fullmatch(name):
-                yield (
-                    f"{column} {name[:80]!r} is no name: a-z, 0-9, '.', '_', '+' and '-', "
-                    "64 at most"
-                )
+                yield f"{column} {name[:80]!r} is no name: {NAME_RULE}"
     for dpc in sorted(set(rows.dpc)):
         if not is_dpc(dpc):
             yield f"DPC {dpc[:80]!r} is not written as the benchmark writes it, as in 10 or 4.75"

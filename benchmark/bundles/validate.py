@@ -78,7 +78,7 @@ def validate(
         return result
     result.suite, result.rows = head["suite"], rows
     result.n_cells = len(rows.drop_duplicates(CELL))
-    result.problems += few(check_completeness(rows, _least(library, head["suite"])), "cells")
+    result.problems += few(check_completeness(rows, least_of(library, head["suite"])), "cells")
     result.problems += few(_surplus(folder, rows), "files")
     if not result.problems:
         result.problems += _statistics(folder, rows)
@@ -143,7 +143,7 @@ def _surplus(folder: Path, rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _least(library: Library, suite_name: str) -> Callable[[tuple[str, ...]], tuple[int, int]]:
+def least_of(library: Library, suite_name: str) -> Callable[[tuple[str, ...]], tuple[int, int]]:
     """Return what a cell must hold: what its suite says of it, else the suite's protocol."""
     suite = library.catalogue.suites.get(suite_name) or Suite(suite_name, ())
     protocol = library.catalogue.protocol(suite.protocol)

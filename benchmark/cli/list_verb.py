@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmark.cli import flags
 from benchmark.cli.console import output
+from benchmark.core.catalogue import Block
 from benchmark.core.errors import InputError
 from benchmark.core.learner import LEARNERS, Learner
 from benchmark.core.library import Library
@@ -24,7 +25,7 @@ from benchmark.store import Store
 
 Lines = list[dict[str, Any]]
 
-LONG = ("parameters", "revision", "dataset", "reason")
+LONG = ("parameters", "revision", "dataset", "reason", "text", "label")
 """What makes a line too wide for a terminal."""
 
 KEY_SHOWN = 12
@@ -164,6 +165,8 @@ def _tasks(library: Library) -> Lines:
             "classes": task.n_classes,
             "pair": task.is_pair,
             "metric": task.metric,
+            "text": list(task.text),
+            "label": task.label,
             "dataset": f"{task.dataset} / {task.config}",
             "revision": task.revision,
             "note": task.note,
@@ -179,10 +182,20 @@ def _suites(library: Library) -> Lines:
             "tasks": list(suite.tasks),
             "methods": list(suite.methods),
             "learners": list(suite.learners),
+            "further_cells": [_block(block) for block in suite.cells],
             "protocol": suite.protocol,
         }
         for suite in library.catalogue.suites.values()
     ]
+
+
+def _block(block: Block) -> str:
+    """Cells with repetitions of their own, in words."""
+    budgets = ",".join(map(str, block.dpc))
+    return (
+        f"{','.join(block.methods)} × {','.join(block.learners)} at DPC {budgets}: "
+        f"{block.sets} × {block.seeds};"
+    )
 
 
 def _protocols(library: Library) -> Lines:

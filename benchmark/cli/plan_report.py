@@ -50,7 +50,7 @@ class CellState:
 def to_look_at(root: Path) -> Iterator[Store]:
     """Open a store; where there is none yet, an empty one that leaves no trace."""
     with tempfile.TemporaryDirectory() as nothing:
-        is_there = (root / "rows.sqlite").is_file()
+        is_there = (root / "rows.sqlite").is_file() or root.is_file()  # a file is refused
         opened = Store(root, writes=False) if is_there else Store(Path(nothing))
         try:
             yield opened

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from benchmark.background import BackgroundMirror
+from benchmark.bundles.row_checks import NAME, NAME_RULE
 from benchmark.cli import flags
 from benchmark.cli.console import output
 from benchmark.cli.progress import ProgressReporter
@@ -18,9 +19,11 @@ from benchmark.core.library import Library
 from benchmark.core.score_files import read_score_directory
 from benchmark.executors import Limits, choose_local
 from benchmark.frame import rows_frame
+from benchmark.given_sets import oddities
 from benchmark.runner import Runner
 from benchmark.store import Store
 from benchmark.submitted import SUITE, submitted_plan
+from evaluators.statistics.sets import CellSummary
 from leaderboards import build_leaderboard
 
 DEFAULT_LEARNERS = "tfidf-lr,tfidf-nb,tfidf-svm"
@@ -33,7 +36,12 @@ def add_to(app: typer.Typer) -> None:
 
 def score(
     path: Annotated[
-        Path, typer.Argument(help="Directory with one .jsonl, .json or .parquet a set.")
+        Path,
+        typer.Argument(
+            help="Directory with one .jsonl, .json or .parquet a set, whose rows have the task's "
+            "text columns (`list tasks --long`) and `label`: a class name, an index, or a list of "
+            "probabilities."
+        ),
     ],
     task: Annotated[str, typer.Option(help="Task that the sets were made for.")],
     name: Annotated[str, typer.Option(help="Name of the method that made them.")],
@@ -74,17 +82,31 @@ def score(
             cell.metric,
             f"{found.mean:.4f}",
             f"{found.std:.4f}",
-            f"{found.ci_low:.4f} to {found.ci_high:.4f}" if found.n_sets > 1 else "one set: none",
+            _interval(cell.metric, found),
             str(found.n_sets),
             str(found.n_runs),
             cell.status,
         )
     output().print(f"{name} on {task}: {len(sets)} sets", markup=False, highlight=False)
-    output().print(table)
+    if table.row_count:
+        output().print(table)
+    for oddity in oddities(sets):
+        print(f"note: {oddity}.")
+    if not NAME.fullmatch(name.strip()):
+        print(f"note: {name!r} cannot be published: {NAME_RULE}.")
     for cell_id, why in {**summary.failed, **summary.unavailable}.items():
         print(f"{cell_id.learner}: {why}")
     if summary.tokens > 0:
         print(tokens_sentence(summary))
+    print(f"the rows are in suite {SUITE!r}: leaderboard --suite {SUITE} --store {store}")
     print(mlflow_sentence(store))
     opened.close()
     raise typer.Exit(summary.exit_code(allow_partial=False))
+
+
+def _interval(metric: str, found: CellSummary) -> str:
+    """The bounds, no further than the metric goes: an interval on few sets is wide."""
+    if found.n_sets < 2:
+        return "one set: none"
+    least = -1.0 if metric == "matthews" else 0.0
+    return f"{max(found.ci_low, least):.4f} to {min(found.ci_high, 1.0):.4f}"

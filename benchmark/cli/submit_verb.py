@@ -11,6 +11,8 @@ import typer
 
 from benchmark.bundles import Report, validate, write_bundle
 from benchmark.bundles.layout import SUMS
+from benchmark.bundles.tables import check_completeness, read_head, read_rows
+from benchmark.bundles.validate import least_of
 from benchmark.cli import flags
 from benchmark.core.errors import InputError, UnavailableError
 from benchmark.core.keys import sha256_file
@@ -59,6 +61,7 @@ def submit(
         _judge(check, library, to, replace)
     elif out is not None:
         _write(store, suite, out)
+        _tell_what_is_small(out, library)
         print(f"check it with: python -m benchmark submit --validate {shlex.quote(str(out))}")
     else:
         with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
@@ -76,6 +79,14 @@ def _write(store: Path, suite: str | None, out: Path) -> None:
     if left_out:
         named = "; ".join(left_out[:3]) + ("; ..." if len(left_out) > 3 else "")
         print(f"left out as not complete: {len(left_out)} cells ({one_line(named)})")
+
+
+def _tell_what_is_small(bundle: Path, library: Library) -> None:
+    """Say now what would make the bundle invalid: cells planned smaller than the protocol."""
+    head = read_head(bundle)
+    small = check_completeness(read_rows(bundle, head), least_of(library, head["suite"]))
+    if small:
+        print(f"note: not valid yet, {len(small)} cells: {one_line(small[0])}")
 
 
 def _judge(bundle: Path, library: Library, to: Path | None, replace: bool) -> None:

@@ -59,7 +59,9 @@ def _read_set(path: Path, task: Task) -> DistilledSet:
                 raise InputError(f"{where}: the field {name!r} is missing.{hint}")
             text = row[name]
             if not isinstance(text, str) or not text.strip():
-                raise InputError(f"{where}, field {name!r}: {text!r} is no text or a blank one")
+                raise InputError(
+                    f"{where}, field {name!r}: {_brief(text)} is no text or a blank one"
+                )
             columns[name].append(text)
         field = "label" if "label" in row else "labels"
         if field not in row:
@@ -89,22 +91,46 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{path}, row {number}", row
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8: {error}") from error
+    listed = _listed(text) if path.suffix == ".json" else None
+    for number, row in enumerate(listed or (), start=1):
+        yield _object(row, f"{path}, row {number}")
+    if listed is not None:
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-            if "\\ud" in line.lower():
-                json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not valid JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: a JSON object is needed, one a line")
-        yield where, row
+        yield _object(_parsed(line, where), where)
+
+
+def _listed(text: str) -> list[Any] | None:
+    """The rows of a file that is one list; None of any other, which has an object a line."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        found = _parsed(text, "")
+    except InputError:
+        return None
+    return found
+
+
+def _object(row: Any, where: str) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: a JSON object is needed, one a line or all in a list")
+    return where, row
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON: {error}") from error
+    return value
 
 
 def _label(value: Any, task: Task, where: str) -> int | list[float]:
@@ -129,7 +155,15 @@ def _label(value: Any, task: Task, where: str) -> int | list[float]:
             f"{where}: unknown class {value!r}.{did_you_mean(value, list(task.classes))}"
         )
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{where}: {value!r} is no class index, class name or list")
-    if not 0 <= value < task.n_classes or int(value) != value:
+        raise InputError(f"{where}: {_brief(value)} is no class index, class name or list")
+    if isinstance(value, float | np.floating) and not value.is_integer():
+        raise InputError(f"{where}: class index {value} is no whole number")
+    if not 0 <= value < task.n_classes:
         raise InputError(f"{where}: class index {value} is not in 0 to {task.n_classes - 1}")
     return int(value)
+
+
+def _brief(value: Any) -> str:
+    """A value as a message shows it: what was meant may be a whole column."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

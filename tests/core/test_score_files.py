@@ -46,7 +46,7 @@ def as_lines(*rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("form", ["jsonl", "json", "list", "marked", "parquet"])
 @pytest.mark.parametrize(
     ("field", "labels", "expected"),
     [
@@ -62,10 +62,14 @@ def test_the_forms_of_a_label(form, field, labels, expected, tmp_path):
         if isinstance(labels[0], list):
             rows = [{**row, field: [float(p) for p in row[field]]} for row in rows]
         pd.DataFrame(rows).to_parquet(tmp_path / "set.parquet")
+    elif form == "list":
+        (tmp_path / "set.json").write_text("\n" + json.dumps(rows, indent=1) + "\n")
+    elif form == "marked":
+        (tmp_path / "set.jsonl").write_text(as_lines(*rows), encoding="utf-8-sig")
     else:
         (tmp_path / f"set.{form}").write_text("\n" + as_lines(*rows) + "\n")
     ((name, made),) = read_score_directory(tmp_path, TASK)
-    assert name == f"set.{form}"
+    assert name == f"set.{ {'list': 'json', 'marked': 'jsonl'}.get(form, form) }"
     assert made.labels.tolist() == expected
     assert made.columns["text"] == ("row 0", "row 1")
     assert read_score_directory(tmp_path / name, TASK)[0][1].content_hash == made.content_hash
@@ -96,7 +100,8 @@ def test_both_columns_of_a_pair_are_needed(read):
         ({"text": "a", "label": 2}, "field 'label': class index 2 is not in 0 to 1"),
         ({"text": "a", "label": -1}, "field 'label': class index -1 is not in 0 to 1"),
         ({"text": "a", "label": 10**400}, "field 'label': class index 1000"),
-        ({"text": "a", "label": 0.5}, "field 'label': class index 0.5"),
+        ({"text": "a", "label": 0.5}, "field 'label': class index 0.5 is no whole number"),
+        ({"text": ["a"] * 99, "label": 1}, "'a', '... is no text"),
         ({"text": "a", "label": float("nan")}, "field 'label': class index nan"),
         ({"text": "a", "label": True}, "field 'label': True is no class index"),
         ({"text": "a", "label": None}, "field 'label': None is no class index"),
@@ -116,6 +121,16 @@ def test_a_wrong_row_is_named(read, tmp_path, row, message):
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'set.jsonl'}, line 3")
     assert message in said
+
+
+def test_a_wrong_row_of_a_list_is_named(read, tmp_path):
+    rows = [{"text": "a", "label": 0}, {"text": "b", "label": 2}]
+    with pytest.raises(InputError, match=r"set.json, row 2, field 'label': class index 2"):
+        read(json.dumps(rows), name="set.json")
+    with pytest.raises(InputError, match=r"set.json, row 1: a JSON object is needed"):
+        read("[[1], 2]", name="set.json")
+    with pytest.raises(InputError, match=r"set.json: no row in it"):
+        read("[]", name="set.json")
 
 
 def test_a_wrong_parquet_row_is_named(tmp_path):

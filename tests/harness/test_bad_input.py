@@ -77,6 +77,16 @@ def test_names_and_values(world, tmp_path, cli, monkeypatch, args, said) -> None
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.parametrize("verb", [["run"], ["plan"], ["leaderboard"], ["list", "sets"]])
+def test_a_file_as_store(world, tmp_path, cli, verb) -> None:
+    (tmp_path / "store").write_text("mine")
+    suite = [] if verb[0] == "list" else ["--suite", "toy"]
+    told = cli(*verb, *suite, *world.flags(tmp_path / "store"))
+    assert told.code == 2
+    assert "this is a file, not a directory" in told.message
+    assert (tmp_path / "store").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "args",
     [

@@ -28,6 +28,12 @@ def test_list_gives_json_of_every_kind(world, store, cli) -> None:
         assert names <= {line["name"] for line in json.loads(told.out)}
         plain = cli("list", kind, *world.flags(store))
         assert all(name in plain.out for name in names)
+    tasks = json.loads(cli("list", "tasks", "--json", *world.flags(store)).out)
+    mood = next(line for line in tasks if line["name"] == "mood")
+    assert (mood["text"], mood["label"]) == (["text"], "label")
+    suites = json.loads(cli("list", "suites", "--json", *world.flags(store)).out)
+    demo = next(line for line in suites if line["name"] == "demo")
+    assert demo["further_cells"] == ["random × minilm at DPC 5: 2 × 2;"]
     learners = {
         line["name"]: line
         for line in json.loads(cli("list", "learners", "--json", *world.flags(store)).out)

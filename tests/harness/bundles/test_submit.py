@@ -138,6 +138,21 @@ def test_a_store_is_bundled_checked_and_merged_at_once(cli, world, store, tmp_pa
     told = cli("submit", "--suite", "toy", "--to", tmp_path / "leaderboards", *world.flags(store))
     assert told.code == 0, told.err
     assert "valid: 24 cells" in told.out
+    assert "not valid" not in told.out
+
+
+def test_a_bundle_that_is_smaller_than_the_protocol_is_told_when_it_is_made(
+    cli, world, tmp_path
+) -> None:
+    flags = ["--methods", "random", "--learners", "tfidf-lr", "--tasks-only", "mood", "--dpc", "2"]
+    small = ["--sets", "2", "--seeds", "1", *world.flags(tmp_path / "s")]
+    assert cli("run", "--suite", "toy", *flags, *small).code == 0
+    out = tmp_path / "bundle"
+    told = cli("submit", "--suite", "toy", "--out", out, *world.flags(tmp_path / "s"))
+    assert told.code == 0, told.err
+    assert "note: not valid yet, 1 cells: " in told.out
+    assert "planned with 2 × 1 runs" in told.out
+    assert cli("submit", "--validate", out, *world.flags(tmp_path / "s")).code == 1
 
 
 @pytest.mark.parametrize(
