@@ -77,7 +77,7 @@ def make_plan(options: Options, library: Library) -> Plan:
     if options.dpc and options.ratio:
         raise InputError("--dpc and --ratio exclude each other")
     tasks = _tasks(suite, options.tasks_only)
-    check_settings(options.settings)
+    check_settings(library, options.settings)
     planner = _Planner(library, suite, protocol, options)
     cells: list[Cell] = []
     useless: list[Cell] = []
@@ -99,10 +99,13 @@ def make_plan(options: Options, library: Library) -> Plan:
     return Plan(suite, protocol, tuple(cells), tuple(skipped), options.keep_logits)
 
 
-def check_settings(settings: Mapping[str, Mapping[str, str]]) -> None:
+def check_settings(library: Library, settings: Mapping[str, Mapping[str, str]]) -> None:
     """Check every `--set method.param=value`, also for methods that were not selected."""
-    for name, values in settings.items():
+    made = [
         build(METHODS.cls(name), name, {**METHODS.entry(name).preset, **values})
+        for name, values in settings.items()
+    ]
+    _check_names(library, made, ())
 
 
 def _tasks(suite: Suite, only: Sequence[str] | None) -> list[str]:

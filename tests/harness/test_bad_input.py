@@ -36,6 +36,10 @@ RUN = ["run", "--suite", "toy"]
         ([*RUN, "--set", "herding.encodr=x"], "no parameter 'encodr'. Did you mean 'encoder'?"),
         ([*RUN, "--methods", "random", "--set", "herdin.encoder=x"], "unknown method 'herdin'"),
         ([*RUN, "--set", "herding.encoder=tyny"], "unknown encoder 'tyny'. Did you mean 'tiny'?"),
+        (
+            [*RUN, "--methods", "random", "--set", "submodular.encoder=tyny"],
+            "unknown encoder 'tyny'. Did you mean 'tiny'?",
+        ),
         ([*RUN, "--executor", "rai"], "unknown executor 'rai'. Known: local, ray"),
         ([*RUN, "--workers", "0"], "--workers 0"),
         ([*RUN, "--timeout", "0"], "--timeout 0.0: a number above 0 is needed"),
