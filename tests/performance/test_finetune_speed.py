@@ -27,7 +27,9 @@ from evaluators.scoring import score  # noqa: E402
 
 pytestmark = pytest.mark.performance
 
-FLOORS = {5: 3.0, 10: 3.0, 20: 2.5}
+FLOORS = {torch.bfloat16: {5: 3.0, 10: 3.0, 20: 2.5}, torch.float32: {5: 2.2, 10: 2.2, 20: 2.2}}
+"""By what bfloat16 is computed in: in float32 no weights are cast anew, which the plain loop does."""
+
 STEPS, ROUNDS = 8, 3
 
 
@@ -74,7 +76,7 @@ def parts_of_a_step(engine, examples, labels):
     return dict(zip(names, np.median(times, axis=0), strict=True))
 
 
-@pytest.mark.parametrize("dpc", FLOORS)
+@pytest.mark.parametrize("dpc", [5, 10, 20])
 def test_a_run_is_faster_than_the_plain_loop(minilm, sst2, dpc, capsys):
     train, test = sst2
     sentences, labels = random_set(train, dpc, 0)
@@ -125,4 +127,4 @@ def test_a_run_is_faster_than_the_plain_loop(minilm, sst2, dpc, capsys):
             f"  of a run: {', '.join(f'{n} {t / whole:.1%}' for n, t in spent.items())} "
             "(harness: tokenising, reset, packing, scoring)"
         )
-    assert plain_run / run >= FLOORS[dpc]
+    assert plain_run / run >= FLOORS[computed_in("bfloat16", "cpu")][dpc]
