@@ -28,7 +28,7 @@ from evaluators.scoring import score  # noqa: E402
 pytestmark = pytest.mark.performance
 
 FLOORS = {torch.bfloat16: {5: 3.0, 10: 3.0, 20: 2.5}, torch.float32: {5: 2.2, 10: 2.2, 20: 2.2}}
-"""By what bfloat16 is computed in: in float32 no weights are cast anew, which the plain loop does."""
+"""By what bfloat16 is computed in: in float32 the plain loop casts no weights at each step."""
 
 STEPS, ROUNDS = 8, 3
 
