@@ -267,8 +267,12 @@ def _parameters(row: RowKey) -> str:
 
 
 def _versions(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return name -> the distinct values of all environments; nested objects are laid flat."""
+    """Return name -> the distinct values of all environments; nested objects are laid flat.
+
+    Where some environments do not have a name, runs of an older version, that is a value too.
+    """
     values: dict[str, dict[str, None]] = {}
+    seen: list[set[str]] = []
 
     def collect(mapping: Mapping[str, Any], prefix: str) -> None:
         for name, value in sorted(mapping.items()):
@@ -276,9 +280,14 @@ def _versions(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
                 collect(value, prefix if name == "versions" else f"{prefix}{name} ")
             elif value not in (None, "", []):
                 values.setdefault(prefix + name, {})[str(value)] = None
+                seen[-1].add(prefix + name)
 
     for environment in environments:
+        seen.append(set())
         collect(environment, "")
+    for name, found in values.items():
+        if any(name not in names for names in seen):
+            found["not recorded"] = None
     return {name: ", ".join(sorted(found)) for name, found in sorted(values.items())}
 
 

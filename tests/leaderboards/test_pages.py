@@ -265,6 +265,14 @@ def test_info_and_environment_may_be_empty(rows):
     assert "Each cell is planned with 20 distilled sets" in page
 
 
+def test_what_some_runs_did_not_record_is_said(rows):
+    newer = json.dumps({"versions": {"python": "3.11"}, "bfloat16 computed in": "float32"})
+    mixed = rows.assign(environment=rows.environment.mask(rows.learner == "probe", newer))
+    page = render(build_leaderboard(mixed), "md")
+    assert re.search(r"\| bfloat16 computed in +\| float32, not recorded +\|", page)
+    assert re.search(r"\| python +\| 3.11 +\|", page)
+
+
 def test_submitted_sets_are_marked(rows):
     mine = rows.method == "herding"
     info = rows["info"].mask(mine, rows["info"].str.replace("false", "true"))
