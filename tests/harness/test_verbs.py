@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from benchmark.core.assets import ModelSpec
 from benchmark.core.library import Library, LibraryConfig
-from benchmark.prepare import _models_of
+from benchmark.prepare import _copy_model, _models_of
 
 
 def test_list_gives_json_of_every_kind(world, store, cli) -> None:
@@ -240,6 +242,26 @@ def test_prepare_takes_no_file_for_a_pinned_one(world, tmp_path, cli) -> None:
     told = cli("prepare", "--suite", "toy", "--to", mine, *places)
     assert told.code == 3
     assert "not available: task mood" in told.out
+
+
+def test_prepare_copies_what_follows_a_transformer(tmp_path) -> None:
+    """Without its modules a sentence-transformer's folder is a bare transformer, silently."""
+    folder = tmp_path / "hub"
+    names = ["config.json", "model.safetensors", "modules.json", "1_Pooling/config.json",
+             "2_Dense/config.json", "2_Dense/model.safetensors"]  # fmt: skip
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "README.md").write_text("no part of the model")
+    spec = ModelSpec("m", "me/m", revision="abc")
+    catalogue = SimpleNamespace(model=lambda name: spec)
+    library = SimpleNamespace(catalogue=catalogue, model_folder=lambda name: folder)
+    target = tmp_path / "models"
+    _copy_model(library, "m", target, print)
+    there = [p.relative_to(target / "me/m").as_posix() for p in (target / "me/m").rglob("*.*")]
+    assert sorted(there) == sorted(names)
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert sorted(manifest) == sorted(f"me/m/{name}" for name in names)
 
 
 def test_logits_are_kept_on_request(world, tmp_path, cli) -> None:

@@ -64,11 +64,20 @@ def test_the_learner_gives_the_same_for_every_group_size(
         results[size] = outcomes(runs, texts, checkpoints["bert"])
         assert bool(groups) == (size != 1)
         assert all(count <= (size or RUNS) for count in groups)
+    assert sorted(groups) == [3, 3, 6], "rows as long stand together, whatever their labels"
     for size in (2, 5, 0):
         for one, other in zip(results[1], results[size], strict=True):
             np.testing.assert_array_equal(other.scores, one.scores)
             assert other.train_seconds > 0
     assert not np.allclose(results[1][0].scores, results[1][1].scores, atol=0.01)
+
+
+def test_runs_whose_steps_take_other_rows_train_one_by_one(checkpoints, texts, set_of, groups):
+    runs = [Run(set_of(0), seed) for seed in range(3)]
+    outcomes(runs, texts, checkpoints["bert"], batch_size=4)
+    assert groups == []
+    outcomes(runs, texts, checkpoints["bert"], batch_size=6)
+    assert groups == [3]
 
 
 def test_the_group_size_is_in_no_key():
