@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.core.assets.files import model_files
+from benchmark.core.assets.files import is_word_vectors, model_files
 from benchmark.core.errors import InputError
 from benchmark.core.keys import combine, sha256_file
 
@@ -26,7 +26,9 @@ ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid")
 
 
 def all_model_files(folder: Path) -> list[Path]:
-    """A model's files, and those that say what follows the transformer."""
+    """A model's files, and those that say what follows the transformer, if it is one."""
+    if is_word_vectors(folder):
+        return model_files(folder)
     after = {path for pattern in MODULE_FILES for path in folder.glob(pattern) if path.is_file()}
     return [*model_files(folder), *sorted(after)]
 
