@@ -67,10 +67,11 @@ def _copy_task(library: Library, name: str, root: Path, tell: Callable[[str], No
     splits = [task.train] if task.carve is not None else [task.train, task.test]
     for split in splits:
         relative = f"{task.dataset}/{task.config}/{split}.parquet"
-        if is_vouched_for(root, relative, source) or is_vouched_for(root, relative, HAND):
+        mine = task.revision is None and is_by_hand(root, relative)
+        if is_vouched_for(root, relative, HAND if mine else source):
             tell(f"{name}: {split} is there")
             continue
-        if task.revision is None and is_by_hand(root, relative):
+        if mine:
             entry = _shape(root / relative)
             vouch(root, relative, HAND, entry)
             tell(f"{name}: {split}, {entry['rows']:,} rows that were there, entered")

@@ -242,6 +242,12 @@ def test_prepare_takes_no_file_for_a_pinned_one(world, tmp_path, cli) -> None:
     told = cli("prepare", "--suite", "toy", "--to", mine, *places)
     assert told.code == 3
     assert "not available: task mood" in told.out
+    # Nor once it was entered while the task had no pin.
+    unpinned = ["--store", tmp_path / "s", "--tasks", world.tasks, "--offline"]
+    assert "mood: train" in cli("prepare", "--suite", "toy", "--to", mine, *unpinned).out
+    again = cli("prepare", "--suite", "toy", "--to", mine, *places)
+    assert "not available: task mood" in again.out
+    assert "pair: train is there" in again.out
 
 
 def test_prepare_copies_what_follows_a_transformer(tmp_path) -> None:

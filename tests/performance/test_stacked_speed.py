@@ -21,12 +21,15 @@ from benchmark.core.finetune.pretrained import Pretrained  # noqa: E402
 from benchmark.core.finetune.recipe import Recipe  # noqa: E402
 from benchmark.core.finetune.stacked import StackedEngine  # noqa: E402
 from benchmark.core.finetune.tokens import Ragged  # noqa: E402
+from benchmark.core.precision import computed_in  # noqa: E402
 from benchmark.core.seeding import isolated_torch_rng, numpy_generator  # noqa: E402
 
 pytestmark = pytest.mark.performance
 
 ROWS, RUNS, ROUNDS, STEPS = 10, 5, 12, 3
-FLOOR = 1.1  # measured: 1.26 to 1.55, on a machine that was busy with other work
+FLOORS = {torch.bfloat16: 1.1, torch.float32: 1.02}
+"""By what bfloat16 is computed in. Measured: 1.26 to 1.55 in bfloat16 (busy, products batched over
+the runs); 1.08 to 1.10 in float32 (idle, a product a run), where no weights are cast."""
 
 
 def model():
@@ -76,4 +79,4 @@ def test_a_step_of_five_runs_is_faster_than_five_steps(capsys):
             f"ms a run, {RUNS} side by side {1e3 * statistics.median(group):.1f} ms: "
             f"{ratio:.2f} times (best rounds {min(one) / min(group):.2f})"
         )
-    assert ratio >= FLOOR
+    assert ratio >= FLOORS[computed_in("bfloat16", "cpu")]

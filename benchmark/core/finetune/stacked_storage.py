@@ -1,8 +1,8 @@
 """Weights of several runs in one buffer, and layers that compute all runs at once.
 
 Matrix products, layer norms and sums over tokens are called run by run, so that they are the same
-calls on the same shapes whoever the neighbours are. (A batched product saves no more than 4% of a
-step of the smallest models, and sums small matrices in another order.)
+calls on the same shapes whoever the neighbours are. (A batched product saves about 4% of a step
+of the smallest models, and sums small matrices in another order.)
 """
 
 from __future__ import annotations
